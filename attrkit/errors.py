@@ -1,0 +1,49 @@
+"""The exceptions and warnings attrkit raises, all in one place.
+
+Every message says what is wrong, what came and what is accepted. Each class also inherits from the built-in
+exception that plain Python would raise, so that code which catches ``ValueError`` goes on working.
+"""
+
+
+class AttrkitError(Exception):
+    """Base class of every error that attrkit raises on purpose."""
+
+
+class InputError(AttrkitError, ValueError):
+    """The inputs, the target, the baseline or an option do not fit the model or the method."""
+
+
+class UnknownModelError(AttrkitError, TypeError):
+    """No adapter takes a model of this type."""
+
+
+class RefusedError(AttrkitError, NotImplementedError):
+    """The method does not hold for this model, or cannot be read from this layer; the message names the place."""
+
+
+class ForwardMismatchError(AttrkitError, RuntimeError):
+    """A pass that was tapped gave other predictions than the model itself."""
+
+
+class SchemaError(AttrkitError, ValueError):
+    """A dataset does not follow the attrkit schema; the message lists every fault."""
+
+
+class StoreError(AttrkitError, OSError):
+    """A file cannot be written or read back as an attrkit dataset."""
+
+
+class MissingDependencyError(AttrkitError, ImportError):
+    """An optional package is not installed; the message gives the command that installs it."""
+
+
+class AttrkitWarning(UserWarning):
+    """Base class of the warnings of attrkit."""
+
+
+class CompletenessWarning(AttrkitWarning):
+    """Attributions do not add up to the change in the model's output within tolerance."""
+
+
+class AttentionWarning(AttrkitWarning):
+    """Attention weights that say little or mislead: one timestep, flat rows, weight on padding."""
