@@ -1,0 +1,29 @@
+"""attrkit: what a trained sequence model looks at, as labelled datasets, side by side."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from attrkit.adapters import adapt as adapt
+from attrkit.attention.reduce import reduce_attention as reduce_attention
+from attrkit.collect import from_arrays as from_arrays
+from attrkit.collect import stack as stack
+from attrkit.extract import compare as compare
+from attrkit.extract import extract as extract
+from attrkit.inputs import windows as windows
+from attrkit.layers import layer_outputs as layer_outputs
+from attrkit.schema import installed_version as _installed_version
+from attrkit.schema import validate as validate
+from attrkit.store import load as load
+from attrkit.store import save as save
+
+if TYPE_CHECKING:
+    from attrkit import plot as plot
+
+__version__ = _installed_version("attrkit")
+
+
+def __getattr__(name: str) -> Any:
+    # matplotlib is loaded with the first plot, not with attrkit.
+    if name == "plot":
+        return import_module("attrkit.plot")
+    raise AttributeError(f"module 'attrkit' has no attribute {name!r}")

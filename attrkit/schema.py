@@ -132,9 +132,9 @@ def build(
         Results by name. A bare array gets the dims of `default_dims`.
     inputs : DataArray of shape (sample, timestep[, channel]), optional
         What was explained. It becomes the variable ``input``, and its labels go on every axis that is the
-        same: ``query_timestep`` and ``key_timestep`` get those of ``timestep`` where the lengths agree.
+        same, with its further coordinates such as ``time``: ``query_timestep`` and ``key_timestep`` get those of ``timestep`` where the lengths agree.
     coords : mapping, optional
-        Further coordinates, such as ``layer``; they go before those of `inputs`.
+        Further coordinates, each a pair of dims and values; they go before those of `inputs`.
     attrs : mapping of str to str, int or float, optional
         Attributes of the dataset.
 
@@ -165,22 +165,24 @@ def build(
             arrays[name] = xr.DataArray(values, dims=default_dims(name, values.ndim))
     labels: dict[Hashable, Any] = {}
     if inputs is not None:
-        arrays.setdefault("input", inputs.rename("input"))
+        # The channels of a layer's output are its units, so the input, with channels of its own, stays out.
+        if "activation" not in arrays:
+            arrays.setdefault("input", inputs.rename("input"))
         for axis, twins in _SAME_AXIS.items():
             if axis in inputs.coords:
                 labels |= {twin: (twin, inputs[axis].values, inputs[axis].attrs) for twin in twins}
+        labels |= {name: coord for name, coord in inputs.coords.items() if name not in inputs.dims}
     labels |= dict(coords or {})
     try:
-        ds = xr.Dataset(arrays)
+        ds = xr.merge([array.rename(name) for name, array in arrays.items()], join="exact", compat="equals")
     except ValueError as err:
         sizes = {name: dict(array.sizes) for name, array in arrays.items()}
         raise SchemaError(f"the arrays do not fit each other: {sizes}") from err
     for dim, size in ds.sizes.items():
-        if dim in ds.coords:
-            continue
-        label = labels.get(dim)
-        length = None if label is None else len(xr.as_variable(label, name=dim))
-        ds = ds.assign_coords({dim: label if length == size else np.arange(size)})
+        if dim not in ds.coords:
+            label = labels.get(dim)
+            fits = label is not None and np.shape(label[1]) == (size,)
+            ds = ds.assign_coords({dim: label if fits else np.arange(size)})
     for name, label in labels.items():
         if name not in ds.coords and name not in _SAME_AXIS["timestep"] and name not in ds.dims:
             ds = ds.assign_coords({name: label})

@@ -1,0 +1,291 @@
+"""What every framework supplies, and the batching that is the same for all of them.
+
+Arrays are numpy in and numpy out; x has shape (sample, timestep[, channel]). A framework adds one file beside this one
+with a subclass of `Adapter` that fills in the five hooks at its end.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from attrkit.errors import ForwardMismatchError, InputError
+from attrkit.targets import Output
+
+DEFAULT_BATCH_SIZE = 64
+
+
+class Layer(NamedTuple):
+    """One layer of a model: where it stands (``"encoder.lstm"``), its class name, the layer itself."""
+
+    path: str
+    kind: str
+    layer: Any
+
+
+class Call(NamedTuple):
+    """One call of a layer, seen from inside a forward pass; ``original`` is the layer's own ``call``."""
+
+    layer: Any
+    original: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class LazyRows(NamedTuple):
+    """Inputs that are made a batch at a time: ``make`` maps row numbers to an array of shape (row, ...)."""
+
+    count: int
+    make: Callable[[np.ndarray], np.ndarray]
+
+
+Reader = Callable[[Call], tuple[Any, dict[str, Any]]]
+"""Runs a layer's call in its place: returns the layer's output, unchanged, and what it read, by name."""
+
+Noise = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Maps sample numbers and step numbers, each of shape (row,), to noise of shape (row, timestep[, channel])."""
+
+Readings = dict[str, list[dict[str, np.ndarray]]]
+"""Layer path -> one entry a call of the layer -> what was read, by name, samples first."""
+
+
+class Adapter(ABC):
+    """A model behind the two primitives that all methods are made of: the path gradient and the rewrite.
+
+    Attributes
+    ----------
+    model : object
+        The user's model, never changed.
+    batch_size : int
+        Rows a forward or gradient pass holds; a row is one sample at one step of a path.
+    cost : Counter
+        Rows evaluated so far: ``forward_evaluations`` and ``gradient_evaluations``.
+    """
+
+    framework: ClassVar[str]
+    handles: ClassVar[tuple[str, ...]]
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.batch_size = DEFAULT_BATCH_SIZE
+        self.show_progress = False
+        self.cost: Counter[str] = Counter()
+        self._outputs: tuple[Output, ...] | None = None
+
+    def configured(self, *, batch_size: int | None, show_progress: bool) -> Self:
+        """Return this adapter with other settings and a cost of its own; compiled functions are shared."""
+        if batch_size is not None and (isinstance(batch_size, bool) or batch_size < 1):
+            raise InputError(f"batch_size must be 1 or more, got {batch_size!r}")
+        other = copy.copy(self)
+        other.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else int(batch_size)
+        other.show_progress = show_progress
+        other.cost = Counter()
+        return other
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Name and shape of every output, as the last forward pass gave them."""
+        assert self._outputs is not None, "outputs are known after the first forward pass"
+        return self._outputs
+
+    def predict(self, x: np.ndarray | LazyRows) -> np.ndarray:
+        """Return the model's outputs for `x`, laid flat: an array of shape (sample, output)."""
+        parts = []
+        for batch, rows in self._batches(x, "predict"):
+            parts.append(self._flat(self._predict(batch))[:rows])
+            self.cost["forward_evaluations"] += rows
+        return np.concatenate(parts)
+
+    def path_gradient(
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        *,
+        baseline: np.ndarray | None = None,
+        alphas: Sequence[float] | np.ndarray = (1.0,),
+        weights: Sequence[float] | np.ndarray = (1.0,),
+        noise: Noise | None = None,
+    ) -> np.ndarray:
+        r"""Return a weighted sum of gradients along the way from a baseline to the input.
+
+        .. math:: G_i = \sum_k w_k \nabla f_{t_i}\big(b_i + \alpha_k (x_i - b_i) + \varepsilon_{ik}\big)
+
+        Parameters
+        ----------
+        x : ndarray of shape (sample, timestep[, channel])
+        target : ndarray of int of shape (sample,)
+            Index into the outputs laid flat.
+        baseline : ndarray broadcastable to the shape of `x`, optional
+            Where the way starts; zeros if not given.
+        alphas, weights : sequence of float, of one length
+            Points on the way, 0 at the baseline and 1 at the input, and the weight of the gradient at each.
+        noise : callable, optional
+            Adds noise to each point.
+
+        Returns
+        -------
+        ndarray of the shape of `x`
+
+        Notes
+        -----
+        Rows (sample, step) are packed into batches of `batch_size`, whatever the number of steps, and summed where
+        they are computed; only the sums come back.
+        """
+        alphas, weights = np.asarray(alphas, x.dtype), np.asarray(weights, x.dtype)
+        n_steps = len(alphas)
+        base = np.broadcast_to(np.asarray(0 if baseline is None else baseline, x.dtype), x.shape)
+        group_size = min(self.batch_size, len(x))
+        row_count = min(self.batch_size, len(x) * n_steps)
+        out = np.empty_like(x)
+        with tqdm(total=len(x) * n_steps, desc="gradients", unit="row", disable=not self.show_progress) as bar:
+            for start in range(0, len(x), group_size):
+                group = slice(start, start + group_size)
+                count = len(x[group])
+                sums = self._path_begin(_pad(x[group], group_size), _pad(base[group], group_size))
+                samples, steps = np.repeat(np.arange(count), n_steps), np.tile(np.arange(n_steps), count)
+                for first in range(0, len(samples), row_count):
+                    rows = slice(first, first + row_count)
+                    sample, step = _pad(samples[rows], row_count), _pad(steps[rows], row_count)
+                    weight = weights[step]
+                    weight[len(samples[rows]) :] = 0
+                    sums = self._path_add(
+                        sums,
+                        sample,
+                        alphas[step],
+                        weight,
+                        None if noise is None else noise(start + sample, step).astype(x.dtype),
+                        target[start + sample],
+                    )
+                    bar.update(len(samples[rows]))
+                out[group] = self._path_end(sums)[:count]
+                self.cost["gradient_evaluations"] += len(samples)
+        return out
+
+    def read(
+        self, x: np.ndarray, readers: Mapping[str, Reader], *, training: bool = False
+    ) -> tuple[np.ndarray, Readings]:
+        """Run the model with some layers read on the way.
+
+        Parameters
+        ----------
+        x : ndarray of shape (sample, timestep[, channel])
+        readers : mapping of layer path to Reader
+        training : bool, default False
+            Run as in training (dropout on, batch statistics). All samples then go in one batch, and the model's
+            state is put back afterwards.
+
+        Returns
+        -------
+        prediction : ndarray of shape (sample, output)
+        readings : dict
+            Layer path -> one entry a call of the layer. A layer that the pass does not reach is absent.
+
+        Raises
+        ------
+        ForwardMismatchError
+            If the pass with readers predicts something else than the model alone (checked on the first batch).
+        """
+        whole = self.configured(batch_size=len(x), show_progress=self.show_progress) if training else self
+        predictions, readings = [], []
+        for batch, rows in whole._batches(x, "forward"):
+            named, found = self._read(batch, readers, training)
+            flat = self._flat(named)[:rows]
+            if not predictions and not training:
+                self._check_forward(self.predict(x[:rows]), flat)
+            predictions.append(flat)
+            readings.append(
+                {p: [{k: v[:rows] for k, v in call.items()} for call in calls] for p, calls in found.items()}
+            )
+            self.cost["forward_evaluations"] += rows
+        joined = {
+            path: [
+                {name: np.concatenate([part[path][i][name] for part in readings]) for name in call}
+                for i, call in enumerate(calls)
+            ]
+            for path, calls in readings[0].items()
+        }
+        return np.concatenate(predictions), joined
+
+    def _flat(self, named: list[tuple[str, np.ndarray]]) -> np.ndarray:
+        self._outputs = tuple(Output(name, values.shape[1:]) for name, values in named)
+        return np.concatenate([values.reshape(len(values), -1) for _, values in named], axis=1)
+
+    def _check_forward(self, expected: np.ndarray, got: np.ndarray) -> None:
+        scale = max(float(np.abs(expected).max()), 1e-6)
+        difference = float(np.abs(expected - got).max())
+        if not difference <= 1e-4 * scale:
+            raise ForwardMismatchError(
+                f"reading layers changed the predictions by {difference:.3g} (largest prediction {scale:.3g}); "
+                "a layer of this model does not give the same output when its attention is read"
+            )
+
+    def _batches(self, x: np.ndarray | LazyRows, label: str) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""
+        count = x.count if isinstance(x, LazyRows) else len(x)
+        size = min(self.batch_size, count)
+        with tqdm(total=count, desc=label, unit="row", disable=not self.show_progress) as bar:
+            for start in range(0, count, size):
+                stop = min(start + size, count)
+                batch = x.make(np.arange(start, stop)) if isinstance(x, LazyRows) else x[start:stop]
+                yield _pad(batch, size), len(batch)
+                bar.update(len(batch))
+
+    # ---- what a framework fills in ----------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape the model takes without the batch axis, None in it for any length; None where it is not known."""
+
+    @property
+    @abstractmethod
+    def input_dtype(self) -> str:
+        """What the model takes, such as ``"float32"``."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, str]:
+        """Return ``framework``, ``framework_version``, ``model`` and what else a reader of a result needs."""
+
+    @abstractmethod
+    def layers(self) -> list[Layer]:
+        """Return every layer that can be read, those of nested models too, in the model's order."""
+
+    @abstractmethod
+    def mask(self, x: np.ndarray) -> np.ndarray | None:
+        """Return which timesteps the model takes for real, bool of shape (sample, timestep); None without a mask."""
+
+    @abstractmethod
+    def _predict(self, batch: np.ndarray) -> list[tuple[str, np.ndarray]]: ...
+
+    @abstractmethod
+    def _path_begin(self, x: np.ndarray, baseline: np.ndarray) -> Any: ...
+
+    @abstractmethod
+    def _path_add(
+        self,
+        sums: Any,
+        sample: np.ndarray,
+        alpha: np.ndarray,
+        weight: np.ndarray,
+        noise: np.ndarray | None,
+        target: np.ndarray,
+    ) -> Any: ...
+
+    @abstractmethod
+    def _path_end(self, sums: Any) -> np.ndarray: ...
+
+    @abstractmethod
+    def _read(
+        self, batch: np.ndarray, readers: Mapping[str, Reader], training: bool
+    ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
+
+
+def _pad(rows: np.ndarray, size: int) -> np.ndarray:
+    """Repeat the last row until there are `size`."""
+    if len(rows) == size:
+        return rows
+    return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])

@@ -1,0 +1,56 @@
+"""Layers that return their weights when the call asks for them: Keras's own, and custom layers made like them.
+
+``MultiHeadAttention`` and ``GroupedQueryAttention`` give weights of shape (sample, head, query, key); ``Attention`` and
+``AdditiveAttention`` give (sample, query, key). The argument is added to the one call.
+"""
+
+import inspect
+from typing import Any
+
+from attrkit.adapters.base import Call
+from attrkit.errors import RefusedError
+
+ARGUMENTS = ("return_attention_scores", "return_attention", "return_attention_weights")
+
+
+def handles(layer: Any) -> bool:
+    """Whether the layer's call takes one of `ARGUMENTS`."""
+    return _argument(layer.call) is not None
+
+
+def read(call: Call) -> tuple[Any, dict[str, Any]]:
+    """Run the call with its weights returned, and give the model what it would have had without them."""
+    name = _argument(call.original)
+    assert name is not None
+    bound = inspect.signature(call.original).bind(*call.args, **call.kwargs)
+    asked = bool(bound.arguments.get(name, False))
+    bound.arguments[name] = True
+    returned = call.original(*bound.args, **bound.kwargs)
+    if not isinstance(returned, list | tuple) or len(returned) != 2 or returned[1] is None:
+        raise RefusedError(
+            f"layer {call.layer.name!r} ({type(call.layer).__name__}) takes {name}, but returned no weights for it; "
+            "its weights cannot be read"
+        )
+    query_mask, key_mask = _masks(bound.arguments)
+    read = {"attention": returned[1], "query_mask": query_mask, "key_mask": key_mask}
+    return (returned if asked else returned[0]), {key: value for key, value in read.items() if value is not None}
+
+
+def _argument(call: Any) -> str | None:
+    parameters = inspect.signature(call).parameters
+    return next((name for name in ARGUMENTS if name in parameters), None)
+
+
+def _masks(arguments: dict[str, Any]) -> tuple[Any, Any]:
+    """Find the masks of queries and keys, wherever this layer and this Keras keep them."""
+    if "inputs" in arguments:
+        # Attention and AdditiveAttention: inputs [query, value(, key)], mask [query, value].
+        mask = arguments.get("mask")
+        return (mask[0], mask[1]) if isinstance(mask, list | tuple) and len(mask) > 1 else (None, None)
+    key = arguments.get("key")
+    key = arguments.get("value") if key is None else key
+    key_mask = arguments.get("key_mask")
+    key_mask = arguments.get("value_mask") if key_mask is None else key_mask
+    # Keras 2 hangs the mask on the tensor and has no argument for it.
+    query_mask = arguments.get("query_mask", getattr(arguments.get("query"), "_keras_mask", None))
+    return query_mask, getattr(key, "_keras_mask", None) if key_mask is None else key_mask

@@ -1,0 +1,53 @@
+"""Layers that return their weights when an attribute says so: keras-self-attention, and custom layers made like it.
+
+``SeqSelfAttention``, ``SeqWeightedAttention``, ``ScaledDotProductAttention`` and the residual variant return
+``[output, ..., weights]`` when ``return_attention`` is true. It is set for the one call and put back.
+"""
+
+from typing import Any
+
+from attrkit.adapters.base import Call
+from attrkit.errors import RefusedError
+
+ATTRIBUTES = ("return_attention", "return_attention_weights", "return_attention_scores")
+
+
+def handles(layer: Any) -> bool:
+    """Whether the layer carries one of `ATTRIBUTES` as a plain yes or no."""
+    return _attribute(layer) is not None
+
+
+def read(call: Call) -> tuple[Any, dict[str, Any]]:
+    """Run the call with its weights returned, and give the model what it would have had without them."""
+    name = _attribute(call.layer)
+    assert name is not None
+    as_built = getattr(call.layer, name)
+    setattr(call.layer, name, True)
+    try:
+        returned = call.original(*call.args, **call.kwargs)
+    finally:
+        setattr(call.layer, name, as_built)
+    if not isinstance(returned, list | tuple) or len(returned) < 2:
+        raise RefusedError(
+            f"layer {call.layer.name!r} ({type(call.layer).__name__}) has the attribute {name}, but returns no weights when "
+            "it is set; its weights cannot be read"
+        )
+    output = returned if as_built else (returned[0] if len(returned) == 2 else type(returned)(returned[:-1]))
+    mask = call.kwargs.get("mask", call.args[1] if len(call.args) > 1 else None)
+    masks = list(mask) if isinstance(mask, list | tuple) else [mask, mask]
+    read = {
+        "attention": _drop_trailing_one(returned[-1]),
+        "query_mask": masks[0],
+        "key_mask": masks[1] if len(masks) > 1 else masks[0],
+    }
+    return output, {key: value for key, value in read.items() if value is not None}
+
+
+def _attribute(layer: Any) -> str | None:
+    return next((name for name in ATTRIBUTES if isinstance(getattr(layer, name, None), bool)), None)
+
+
+def _drop_trailing_one(weights: Any) -> Any:
+    """Read weights of shape (sample, key_timestep, 1), as many custom layers return them, without the last axis."""
+    shape = tuple(weights.shape)
+    return weights[..., 0] if len(shape) == 3 and shape[-1] == 1 and shape[1] != 1 else weights

@@ -1,0 +1,70 @@
+"""What to know before attention weights are read as importance: flat rows, one timestep, weight on padding."""
+
+import numpy as np
+import xarray as xr
+
+FLAT = 0.99
+ON_PADDING = 0.01
+
+
+def diagnose(
+    weights: xr.DataArray, *, query_mask: np.ndarray | None = None, key_mask: np.ndarray | None = None
+) -> tuple[dict[str, xr.DataArray], list[str]]:
+    """Measure attention weights and say what is wrong with them.
+
+    Parameters
+    ----------
+    weights : DataArray of dims (sample[, layer][, head][, query_timestep], key_timestep)
+    query_mask, key_mask : ndarray of bool of shape (sample, timestep), optional
+        True where a query or key is real.
+
+    Returns
+    -------
+    measures : dict
+        ``attention_entropy`` of dims (sample[, layer][, head]): the entropy of the rows over the largest it could be,
+        log of the number of keys, mean over real queries; NaN with one key. ``attention_on_padding``, same dims, with
+        a `key_mask`: the share of the weight of real queries that lies on padded keys.
+    notes : list of str
+        One sentence for each thing that is wrong.
+
+    Examples
+    --------
+    >>> flat = xr.DataArray(np.full((1, 4), 0.25), dims=("sample", "key_timestep"))
+    >>> measures, notes = diagnose(flat)
+    >>> measures["attention_entropy"].values, notes
+    (array([1.]), ['its rows are flat (entropy 1.000 of the largest possible): it tells timesteps apart hardly or not'])
+    """
+    keys = weights.sizes["key_timestep"]
+    log = np.log(weights.where(weights > 0, 1))
+    real_keys = xr.DataArray(np.full(weights.sizes["sample"], keys), dims="sample")
+    if key_mask is not None:
+        real_keys = xr.DataArray(key_mask.sum(axis=1), dims="sample")
+    most = np.log(real_keys.where(real_keys > 1))
+    entropy = _over_real_queries(-(weights * log).sum("key_timestep") / most, query_mask)
+    measures = {"attention_entropy": entropy}
+    notes = []
+    if keys == 1:
+        notes.append("there is one key only, so every weight is 1 whatever the model learned; was time put on another axis?")
+    elif float(entropy.mean()) > FLAT:
+        notes.append(
+            f"its rows are flat (entropy {float(entropy.mean()):.3f} of the largest possible): it tells timesteps apart "
+            "hardly or not"
+        )
+    if key_mask is not None:
+        padded = xr.DataArray(~key_mask, dims=("sample", "key_timestep"))
+        share = _over_real_queries(weights.where(padded, 0).sum("key_timestep"), query_mask)
+        measures["attention_on_padding"] = share
+        if float(share.max()) > ON_PADDING:
+            notes.append(
+                f"real timesteps put up to {float(share.max()):.0%} of their weight on padding "
+                f"(mean over samples {float(share.mean()):.1%})"
+            )
+    return measures, notes
+
+
+def _over_real_queries(values: xr.DataArray, query_mask: np.ndarray | None) -> xr.DataArray:
+    if "query_timestep" not in values.dims:
+        return values
+    if query_mask is not None:
+        values = values.where(xr.DataArray(query_mask, dims=("sample", "query_timestep")))
+    return values.mean("query_timestep")

@@ -1,0 +1,156 @@
+"""Several results at once: results of other tools into the same shape, and one array over all extractors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from attrkit import schema
+from attrkit.attention.reduce import reduce_attention
+from attrkit.errors import InputError
+from attrkit.inputs import label_inputs
+
+
+def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = None) -> xr.DataTree:
+    """Bring the results of any other tool into the shape of attrkit.
+
+    Parameters
+    ----------
+    results : mapping of str to array_like, DataArray or mapping
+        A name for each result. An array of shape (sample, timestep[, channel]) is an attribution; a mapping holds
+        variables of the schema by name, such as ``{"attention": weights, "prediction": y}``.
+    inputs : array_like, optional
+        What was explained; its labels go on every axis.
+    mask : array_like of bool of shape (sample, timestep), optional
+        False where padded.
+
+    Returns
+    -------
+    DataTree
+        One group a name.
+
+    Raises
+    ------
+    InputError
+        If nothing was given.
+    SchemaError
+        If an array has another shape than the inputs, or none that the schema knows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tree = from_arrays({"mine": np.zeros((2, 5, 3))}, inputs=np.ones((2, 5, 3)))
+    >>> tree["mine"]["attribution"].dims
+    ('sample', 'timestep', 'channel')
+    """
+    if not results:
+        raise InputError("no results were given; name at least one: from_arrays({'mine': values})")
+    labelled = None if inputs is None else label_inputs(inputs)
+    groups = {}
+    for name, values in results.items():
+        variables = dict(values) if isinstance(values, Mapping) else {"attribution": values}
+        if mask is not None:
+            variables.setdefault("mask", mask)
+        groups[name] = schema.build(variables, inputs=labelled, attrs={"method": name})
+    return xr.DataTree.from_dict(groups)
+
+
+def as_datasets(data: Any) -> dict[str, xr.Dataset]:
+    """Return the datasets of a Dataset, a DataTree or a mapping, by extractor.
+
+    Parameters
+    ----------
+    data : Dataset, DataTree or mapping of str to Dataset
+
+    Returns
+    -------
+    dict of str to Dataset
+        A single dataset is named by its attribute ``method``.
+
+    Raises
+    ------
+    InputError
+        If `data` is something else, or empty.
+    """
+    if isinstance(data, xr.Dataset):
+        return {str(data.attrs.get("method", "extractor")): data}
+    if isinstance(data, xr.DataTree):
+        if not data.children:
+            return as_datasets(data.to_dataset())
+        data = {name: child.to_dataset(inherit=False) for name, child in data.children.items()}
+    if not isinstance(data, Mapping) or not data or not all(isinstance(ds, xr.Dataset) for ds in data.values()):
+        raise InputError(f"got a {type(data).__name__}; accepted are a Dataset, a DataTree or a mapping of names to Datasets")
+    return {str(name): ds for name, ds in data.items()}
+
+
+def stack(data: Any, *, channels: str | None = None, attention: Any = None, head: Any = None) -> xr.DataArray:
+    """Join the attributions of several extractors into one array.
+
+    Parameters
+    ----------
+    data : DataTree, Dataset, or mapping of str to Dataset
+    channels : {"sum", "abs_sum"}, optional
+        How to bring attributions with channels to those without: their sum over channels, or the sum of their
+        absolute values. Needed where only some have channels.
+    attention : optional
+        How to reduce attention that has no attribution yet, as `attrkit.reduce_attention` takes it.
+    head : optional
+        Which head, for `attention`.
+
+    Returns
+    -------
+    DataArray of dims (extractor, sample, timestep[, channel])
+
+    Raises
+    ------
+    InputError
+        If axes differ, if only some extractors resolve channels and `channels` does not say what to do, or if one has
+        attention only and `attention` does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tree = from_arrays({"a": np.zeros((2, 5, 3)), "b": np.ones((2, 5))})
+    >>> stack(tree, channels="sum").sizes["extractor"]
+    2
+    """
+    arrays = {}
+    for name, ds in as_datasets(data).items():
+        if "attribution" not in ds and "attention" in ds:
+            if attention is None and "query_timestep" in ds["attention"].dims:
+                raise InputError(
+                    f"{name!r} holds attention of queries by keys and no attribution; say how to reduce it, for example attention='mean'"
+                )
+            ds = reduce_attention(ds, "mean" if attention is None or "query_timestep" not in ds["attention"].dims else attention, head=head)
+        if "attribution" not in ds:
+            raise InputError(f"{name!r} has no attribution; it holds {sorted(map(str, ds.data_vars))}")
+        arrays[name] = ds["attribution"]
+    if channels is not None:
+        if channels not in ("sum", "abs_sum"):
+            raise InputError(f"channels={channels!r} is not known; accepted are 'sum' and 'abs_sum'")
+        arrays = {
+            name: (abs(a) if channels == "abs_sum" else a).sum("channel", keep_attrs=True) if "channel" in a.dims else a
+            for name, a in arrays.items()
+        }
+    without = [name for name, a in arrays.items() if "channel" not in a.dims]
+    if without and len(without) < len(arrays):
+        raise InputError(
+            f"{', '.join(without)} does not resolve channels and the others do; pass channels='sum' to compare over timesteps"
+        )
+    units = {a.attrs.get("units", "") for a in arrays.values()}
+    plain = [a.reset_coords(drop=True).drop_attrs(deep=False) for a in arrays.values()]
+    try:
+        stacked = xr.concat(
+            plain,
+            dim=xr.DataArray(list(arrays), dims="extractor", name="extractor"),
+            join="exact",
+            coords="minimal",
+            compat="override",
+        )
+    except ValueError as err:
+        sizes = {name: dict(a.sizes) for name, a in arrays.items()}
+        raise InputError(f"extractors do not share their axes: {sizes}; select the same samples and timesteps first") from err
+    stacked.name = "attribution"
+    # Extractors of several units have none together.
+    stacked.attrs = {"long_name": "attribution", "units": units.pop() if len(units) == 1 else "differ by extractor"}
+    return stacked

@@ -1,0 +1,306 @@
+"""The one call: label the inputs, adapt the model, run a method, build the dataset."""
+
+import inspect
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attrkit import schema
+from attrkit.adapters import adapt
+from attrkit.adapters.base import Adapter
+from attrkit.errors import AttrkitWarning, CompletenessWarning, InputError
+from attrkit.inputs import label_inputs, resolve_baseline
+from attrkit.methods import find_method
+from attrkit.targets import label_prediction, resolve_target
+
+COMPLETENESS_TOLERANCE = 0.01
+"""Largest completeness gap, as a share of the output, that passes without a warning."""
+
+# What `extract` itself hands to a method that has a parameter of this name; all others are the method's options.
+_GIVEN = ("target", "prediction", "baseline", "layer", "seed", "inputs")
+
+
+def extract(
+    model: Any,
+    inputs: Any,
+    method: str | Callable[..., Any] = "integrated_gradients",
+    *,
+    target: Any = None,
+    baseline: Any = 0.0,
+    layer: str | Sequence[str] | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+    output_labels: Sequence[Any] | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Ask one method what a trained model looks at.
+
+    Parameters
+    ----------
+    model : object
+        A trained model, or what `attrkit.adapt` made of it. It is left as it was found.
+    inputs : array_like, DataFrame, DataArray, Dataset or list of those
+        What to explain, of shape (sample, timestep, channel); see `attrkit.inputs.label_inputs`.
+    method : str or callable, default "integrated_gradients"
+        A built-in method: ``attention``, ``gradient``, ``input_x_gradient``, ``integrated_gradients``, ``occlusion``,
+        ``smoothgrad``; or a function ``f(model, x, target, **options)`` of your own.
+    target : optional
+        Which output: nothing for a model that has one, an index, a tuple such as (horizon, channel), a label of
+        `output_labels`, ``"predicted"`` (the largest), or a list with one of these a sample.
+    baseline : float, str or array_like, default 0.0
+        What stands for "no signal" in methods that need it: a number, ``"mean"``, or an array.
+    layer : str or list of str, optional
+        Which layers, for methods that look inside the model.
+    batch_size : int, optional
+        Rows a pass; a row is one sample at one step.
+    seed : int, default 0
+        For methods that draw random numbers.
+    show_progress : bool, default True
+    output_labels : sequence, optional
+        Names for the last axis of the output: classes, forecast channels.
+    **options
+        The method's own options, such as ``n_steps`` or ``reduce``.
+
+    Returns
+    -------
+    Dataset
+        The method's result beside ``input`` and ``prediction``, with what was run in its attributes; see
+        `attrkit.schema`.
+
+    Raises
+    ------
+    UnknownModelError
+        If no adapter takes the model.
+    InputError
+        If inputs, target, baseline or an option do not fit.
+    RefusedError
+        If the method does not hold for this model.
+
+    Warns
+    -----
+    CompletenessWarning
+        If attributions miss the change of the output by more than 1 percent.
+
+    Examples
+    --------
+    >>> ds = attrkit.extract(model, x, "integrated_gradients", n_steps=64)  # doctest: +SKIP
+    >>> ds["attribution"].dims  # doctest: +SKIP
+    ('sample', 'timestep', 'channel')
+    """
+    adapter = adapt(model)
+    labelled = _label(adapter, inputs)
+    return _explain(
+        adapter,
+        labelled,
+        method,
+        target=target,
+        baseline=baseline,
+        layer=layer,
+        batch_size=batch_size,
+        seed=seed,
+        show_progress=show_progress,
+        output_labels=output_labels,
+        options=options,
+    )
+
+
+def compare(
+    model: Any,
+    inputs: Any,
+    methods: Iterable[str | Callable[..., Any]] | Mapping[str, Any] = (
+        "attention",
+        "input_x_gradient",
+        "integrated_gradients",
+    ),
+    *,
+    target: Any = None,
+    baseline: Any = 0.0,
+    layer: str | Sequence[str] | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+    output_labels: Sequence[Any] | None = None,
+) -> xr.DataTree:
+    """Ask several methods the same question.
+
+    Parameters
+    ----------
+    model, inputs, target, baseline, layer, batch_size, seed, show_progress, output_labels
+        As in `extract`; `baseline` and `layer` go to the methods that take them.
+    methods : sequence of str or callable, or mapping
+        Methods; or a mapping of a name of your choice to a method, or to a method with options:
+        ``{"attention": ("attention", {"reduce": "mean"}), "ig": "integrated_gradients"}``.
+
+    Returns
+    -------
+    DataTree
+        One group a method, each a dataset as `extract` returns it.
+
+    Raises
+    ------
+    InputError
+        Also if two methods have one name.
+
+    Examples
+    --------
+    >>> tree = attrkit.compare(model, x, ["attention", "input_x_gradient"])  # doctest: +SKIP
+    """
+    adapter = adapt(model)
+    labelled = _label(adapter, inputs)
+    groups: dict[str, xr.Dataset] = {}
+    for name, method, options in _named_methods(methods):
+        if name in groups:
+            raise InputError(f"two methods are named {name!r}; give names of your own: compare(..., {{'name': method}})")
+        _, function = find_method(method)
+        takes = inspect.signature(function).parameters
+        groups[name] = _explain(
+            adapter,
+            labelled,
+            method,
+            target=target,
+            baseline=baseline if "baseline" in takes else 0.0,
+            layer=layer if "layer" in takes else None,
+            batch_size=batch_size,
+            seed=seed,
+            show_progress=show_progress,
+            output_labels=output_labels,
+            options=options,
+        )
+    if not groups:
+        raise InputError("no methods were given; name at least one")
+    return xr.DataTree.from_dict(groups)
+
+
+def _label(adapter: Adapter, inputs: Any) -> xr.DataArray:
+    return label_inputs(inputs, shape=adapter.input_shape, dtype=adapter.input_dtype)
+
+
+def _named_methods(methods: Any) -> list[tuple[str, Any, dict[str, Any]]]:
+    if isinstance(methods, str) or callable(methods):
+        methods = [methods]
+    if not isinstance(methods, Mapping):
+        return [(find_method(method)[0], method, {}) for method in methods]
+    named = []
+    for name, value in methods.items():
+        method, options = value if isinstance(value, tuple) else (value, {})
+        if "/" in name:
+            raise InputError(f"a name cannot hold '/', got {name!r}")
+        named.append((name, method, dict(options)))
+    return named
+
+
+def _explain(
+    adapter: Adapter,
+    labelled: xr.DataArray,
+    method: str | Callable[..., Any],
+    *,
+    target: Any,
+    baseline: Any,
+    layer: Any,
+    batch_size: int | None,
+    seed: int,
+    show_progress: bool,
+    output_labels: Sequence[Any] | None,
+    options: dict[str, Any],
+) -> xr.Dataset:
+    started = time.perf_counter()
+    name, function = find_method(method)
+    model = adapter.configured(batch_size=batch_size, show_progress=show_progress)
+    takes = inspect.signature(function).parameters
+    _check_options(name, takes, options, baseline=baseline, layer=layer)
+    x = labelled.values
+    attrs: dict[str, Any] = {"method": name, **model.describe()}
+    given: dict[str, Any] = {"inputs": labelled, "layer": layer, "seed": seed}
+    variables: dict[str, Any] = {}
+    coords: dict[Any, Any] = {}
+    chosen = None
+    if target is not None or "target" in takes or "prediction" in takes:
+        given["prediction"] = model.predict(x)
+        chosen = resolve_target(target, model.outputs, predictions=given["prediction"], output_labels=output_labels)
+        given["target"] = chosen.index
+        coords["target"] = ("sample", chosen.label)
+        attrs["target"] = str(target) if np.ndim(target) == 0 else "one a sample"
+    if "baseline" in takes:
+        values, attrs["baseline"] = resolve_baseline(baseline, labelled)
+        given["baseline"] = values.values.reshape([values.sizes.get(dim, 1) for dim in labelled.dims])
+        if values.ndim:
+            variables["baseline"] = values
+    if "seed" in takes:
+        attrs["seed"] = seed
+    arguments = {key: given[key] for key in _GIVEN if key in takes}
+    result = function(model, x, **arguments, **options)
+    if not isinstance(result, Mapping):
+        result = {"attribution": result}
+    variables |= dict(result)
+    prediction = variables.pop("prediction", given.get("prediction"))
+    prediction = model.predict(x) if prediction is None else prediction
+    variables["prediction"] = label_prediction(prediction, model.outputs, output_labels)
+    if "mask" not in variables and (mask := model.mask(x)) is not None:
+        variables["mask"] = mask
+    attrs |= {
+        "method_options": json.dumps(_all_options(takes, options), default=str),
+        **model.cost,
+        "seconds": round(time.perf_counter() - started, 3),
+        **_peak_memory(),
+    }
+    ds = schema.build(variables, inputs=labelled, coords=coords, attrs=attrs)
+    _check_result(ds, name, None if chosen is None else prediction[np.arange(len(x)), chosen.index])
+    return ds
+
+
+def _check_options(name: str, takes: Mapping[str, Any], options: Mapping[str, Any], *, baseline: Any, layer: Any) -> None:
+    own = [key for key in list(takes)[2:] if key not in _GIVEN and takes[key].kind is not inspect.Parameter.VAR_KEYWORD]
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
+        unknown = [key for key in options if key not in own]
+        if unknown:
+            raise InputError(f"{name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(own) or 'none'}")
+    if "baseline" not in takes and not (isinstance(baseline, int | float) and baseline == 0):
+        raise InputError(f"{name} has no baseline; leave baseline= out")
+    if "layer" not in takes and layer is not None:
+        raise InputError(f"{name} does not look inside the model; leave layer= out")
+
+
+def _all_options(takes: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the defaults of those not given, so that a result says all of what was run."""
+    own = {k: p.default for k, p in takes.items() if k not in _GIVEN and p.default is not inspect.Parameter.empty}
+    return {**own, **options}
+
+
+def _check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> None:
+    if "attribution" in ds:
+        bad = int((~np.isfinite(ds["attribution"].values)).sum())
+        if bad:
+            warnings.warn(f"{name}: {bad} of {ds['attribution'].size} attributions are NaN or infinite", AttrkitWarning, stacklevel=4)
+    if "completeness_gap" not in ds or explained is None:
+        return
+    gap = np.abs(ds["completeness_gap"].values)
+    scale = np.abs(explained)
+    if "baseline_prediction" in ds:
+        scale = np.maximum(scale, np.abs(explained - ds["baseline_prediction"].values))
+    share = gap / np.maximum(scale, np.finfo(np.float32).tiny)
+    over = share > COMPLETENESS_TOLERANCE
+    if over.any():
+        worst = int(share.argmax())
+        warnings.warn(
+            f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by more than "
+            f"{COMPLETENESS_TOLERANCE:.0%}, worst {share[worst]:.1%} at sample {ds['sample'].values[worst]}; take more steps",
+            CompletenessWarning,
+            stacklevel=4,
+        )
+
+
+def _peak_memory() -> dict[str, float]:
+    """Return the largest memory the process has held so far, where the system says."""
+    try:
+        import resource
+    except ImportError:
+        return {}
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {"process_peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}

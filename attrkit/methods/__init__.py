@@ -1,0 +1,51 @@
+"""Methods: one file each, holding a function of the same name over an adapter. The folder is the registry."""
+
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from attrkit.errors import InputError
+
+
+def method_names() -> list[str]:
+    """Return the names of the built-in methods."""
+    return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+
+
+def find_method(method: Any) -> tuple[str, Callable[..., Any]]:
+    """Return name and function of a method given by either.
+
+    Parameters
+    ----------
+    method : str or callable
+        A name of `method_names`, or a function ``f(model, x, target, **options)`` that returns an array of shape
+        (sample, timestep[, channel]) or a mapping of names of the schema to arrays.
+
+    Returns
+    -------
+    name : str
+    function : callable
+
+    Raises
+    ------
+    InputError
+        If there is no method of that name.
+
+    Examples
+    --------
+    >>> find_method("gradients")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: unknown method 'gradients'; did you mean 'gradient'? known are attention, ...
+    """
+    if callable(method):
+        return getattr(method, "__name__", type(method).__name__), method
+    names = method_names()
+    if method not in names:
+        import difflib
+
+        close = difflib.get_close_matches(str(method), names, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise InputError(f"unknown method {method!r}; {hint}known are {', '.join(names)}, or a function of your own")
+    return method, getattr(import_module(f"{__name__}.{method}"), method)

@@ -1,0 +1,110 @@
+"""The attention weights of a trained model, as its layers used them."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attrkit import schema
+from attrkit.adapters.base import Adapter
+from attrkit.attention import find_readers
+from attrkit.attention.diagnose import diagnose
+from attrkit.attention.reduce import reduce_attention
+from attrkit.errors import AttentionWarning, InputError, RefusedError
+from attrkit.layers import match_layers
+from attrkit.schema import default_dims
+
+
+def attention(
+    model: Adapter,
+    x: np.ndarray,
+    *,
+    inputs: xr.DataArray,
+    layer: str | Sequence[str] | None = None,
+    reduce: Any = None,
+    head: Any = None,
+) -> dict[str, Any]:
+    """Return the attention weights of a model that was built without returning them; nothing is retrained.
+
+    Parameters
+    ----------
+    model : Adapter
+    x : ndarray of shape (sample, timestep[, channel])
+    inputs : DataArray of shape (sample, timestep[, channel])
+        `x` with its labels.
+    layer : str or list of str, optional
+        Names of attention layers or parts of names; all of them if not given. Layers that are read together must give
+        weights of one shape.
+    reduce : {"mean", "max", "last"} or a query, optional
+        Also return one value a timestep, as `attrkit.reduce_attention` does; nothing is reduced if not given.
+    head : label, "mean" or "max", optional
+        Which head `reduce` takes, or how it joins them.
+
+    Returns
+    -------
+    dict
+        ``attention`` of dims (sample[, layer][, head], query_timestep, key_timestep), or (sample, key_timestep) for
+        weighted attention; ``attention_entropy`` and, with a mask, ``attention_on_padding``; ``prediction``; with
+        `reduce`, ``attribution`` of dims (sample, timestep).
+
+    Raises
+    ------
+    RefusedError
+        If the model has no attention layer that can be read.
+    InputError
+        If `layer` names none, or layers of different shapes.
+
+    Warns
+    -----
+    AttentionWarning
+        If there is one key only, if the rows are flat, or if real queries attend to padding.
+    """
+    readers = find_readers(model.layers())
+    if not readers:
+        kinds = ", ".join(f"{entry.path} ({entry.kind})" for entry in model.layers()) or "none"
+        raise RefusedError(
+            f"no layer of model {model.describe()['model']!r} gives attention weights; its layers are {kinds}. A layer of your own "
+            "is read when its call takes return_attention_scores, or it has an attribute return_attention"
+        )
+    if layer is not None:
+        readers = {path: readers[path] for path in match_layers(layer, list(readers), what="attention layer")}
+    prediction, readings = model.read(x, readers)
+    calls = {
+        path if len(read) == 1 else f"{path}@{i}": call for path, read in readings.items() for i, call in enumerate(read)
+    }
+    if not calls:
+        raise RefusedError(f"the model's forward pass does not reach {', '.join(readers)}; there are no weights to read")
+    shapes = {name: call["attention"].shape[1:] for name, call in calls.items()}
+    if len(set(shapes.values())) > 1:
+        each = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"attention layers give weights of different shapes: {each}; say which with layer=")
+    first = next(iter(calls.values()))
+    if first["attention"].ndim not in (2, 3, 4):
+        raise RefusedError(f"attention of shape {first['attention'].shape} over several axes has no place in the dataset")
+    dims = default_dims("attention", first["attention"].ndim)
+    arrays = [xr.DataArray(call["attention"], dims=dims) for call in calls.values()]
+    if len(arrays) > 1:
+        weights = xr.concat(arrays, dim=xr.DataArray(list(calls), dims="layer", name="layer"))
+        weights = weights.transpose("sample", "layer", *dims[1:])
+    else:
+        weights = arrays[0]
+    weights.attrs = {"units": "1", "sign": "non-negative", "layer": ", ".join(calls)}
+    query_mask, key_mask = _mask(first, "query_mask", x), _mask(first, "key_mask", x)
+    found, notes = diagnose(weights, query_mask=query_mask, key_mask=key_mask)
+    for note in notes:
+        warnings.warn(f"attention of {', '.join(calls)}: {note}", AttentionWarning, stacklevel=4)
+    result: dict[str, Any] = {"attention": weights, **found}
+    if key_mask is not None and key_mask.shape == x.shape[:2]:
+        result["mask"] = key_mask
+    if reduce is not None:
+        result["attribution"] = reduce_attention(schema.build(result, inputs=inputs), reduce, head=head)["attribution"]
+    elif head is not None:
+        raise InputError("head= says which head reduce= takes; give reduce too, or select from the result: ds.sel(head=...)")
+    return {**result, "prediction": prediction}
+
+
+def _mask(call: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray | None:
+    mask = call.get(name)
+    return mask.astype(bool) if mask is not None and mask.ndim == 2 and len(mask) == len(x) else None

@@ -1,0 +1,28 @@
+"""The gradient of the explained output with respect to the input."""
+
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter
+from attrkit.methods._result import OUTPUT_PER_INPUT, attribution
+
+
+def gradient(model: Adapter, x: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return the gradient of the output with respect to the input (Simonyan et al. 2014, arXiv:1312.6034, eq. 3).
+
+    Parameters
+    ----------
+    model : Adapter
+    x : ndarray of shape (sample, timestep[, channel])
+    target : ndarray of int of shape (sample,)
+        Index into the outputs laid flat.
+
+    Returns
+    -------
+    dict
+        ``attribution`` of the shape of `x`, in units of the output over units of the input. It is signed: take the
+        absolute value yourself where only the size counts.
+    """
+    values = model.path_gradient(x, target)
+    return {"attribution": attribution(values, long_name="gradient", units=OUTPUT_PER_INPUT)}

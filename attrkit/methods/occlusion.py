@@ -1,0 +1,87 @@
+"""What the output loses when a piece of the input is replaced."""
+
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.errors import InputError
+from attrkit.methods._result import OUTPUT, attribution
+
+
+def occlusion(
+    model: Adapter,
+    x: np.ndarray,
+    target: np.ndarray,
+    *,
+    prediction: np.ndarray,
+    baseline: np.ndarray,
+    window: int = 1,
+    stride: int | None = None,
+    per_channel: bool = True,
+) -> dict[str, Any]:
+    """Return the output less the output with a window of timesteps replaced (Zeiler and Fergus 2014, section 4.2).
+
+    Parameters
+    ----------
+    model : Adapter
+    x : ndarray of shape (sample, timestep[, channel])
+    target : ndarray of int of shape (sample,)
+        Index into the outputs laid flat.
+    prediction : ndarray of shape (sample, output)
+        The model's outputs at `x`, laid flat.
+    baseline : ndarray of the dims of `x`, each of its length or 1
+        What a replaced value becomes.
+    window : int, default 1
+        Timesteps replaced at once.
+    stride : int, optional
+        From one window to the next; `window` if not given. Where windows overlap, a timestep gets the mean of those
+        that cover it.
+    per_channel : bool, default True
+        Replace one channel at a time; if false all at once, and the result has no channel dim.
+
+    Returns
+    -------
+    dict
+        ``attribution`` of shape (sample, timestep, channel), or (sample, timestep) if not `per_channel`, in units of
+        the output. A window's effect stands at each of its timesteps, so it sums to nothing in particular.
+
+    Raises
+    ------
+    InputError
+        If `window` is not within the input's length, or `stride` would skip timesteps.
+    """
+    n_samples, length = x.shape[:2]
+    stride = window if stride is None else stride
+    if not 1 <= window <= length or not 1 <= stride <= window:
+        raise InputError(
+            f"window must be from 1 to {length} and stride from 1 to window, got window={window} and stride={stride}"
+        )
+    channels: list[Any] = list(range(x.shape[2])) if per_channel and x.ndim == 3 else [slice(None)]
+    starts = [*range(0, length - window, stride), length - window]
+    places = [(start, channel) for start in starts for channel in channels]
+    blank = np.broadcast_to(np.asarray(baseline, x.dtype), x.shape)
+    kept = prediction[np.arange(n_samples), target]
+
+    def changed(rows: np.ndarray) -> np.ndarray:
+        samples, at = rows // len(places), rows % len(places)
+        out = x[samples]
+        for row, (sample, place) in enumerate(zip(samples, at, strict=True)):
+            start, channel = places[place]
+            piece = (slice(start, start + window), channel)[: x.ndim - 1]
+            out[row][piece] = blank[sample][piece]
+        return out
+
+    without = model.predict(LazyRows(n_samples * len(places), changed))
+    without = np.take_along_axis(without, np.repeat(target, len(places))[:, None], axis=1)
+    effect = (kept[:, None] - without.reshape(n_samples, len(places))).reshape(n_samples, len(starts), len(channels))
+
+    sums = np.zeros((n_samples, length, len(channels)), x.dtype)
+    covers = np.zeros(length, int)
+    for at_start, start in enumerate(starts):
+        covers[start : start + window] += 1
+        sums[:, start : start + window] += effect[:, at_start, None]
+    values = sums / covers[None, :, None]
+    if not (per_channel and x.ndim == 3):
+        values = values[..., 0]
+    return {"attribution": attribution(values, long_name="occlusion", units=OUTPUT)}

@@ -1,0 +1,53 @@
+"""The mean gradient over noisy copies of the input."""
+
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter
+from attrkit.errors import InputError
+from attrkit.methods._result import OUTPUT_PER_INPUT, attribution
+
+
+def smoothgrad(
+    model: Adapter, x: np.ndarray, target: np.ndarray, *, n_samples: int = 32, noise_scale: float = 0.15, seed: int = 0
+) -> dict[str, Any]:
+    """Return the mean gradient over noisy copies of the input (Smilkov et al. 2017, arXiv:1706.03825, section 3).
+
+    Parameters
+    ----------
+    model : Adapter
+    x : ndarray of shape (sample, timestep[, channel])
+    target : ndarray of int of shape (sample,)
+        Index into the outputs laid flat.
+    n_samples : int, default 32
+        Noisy copies of each sample.
+    noise_scale : float, default 0.15
+        Standard deviation of the Gaussian noise, as a share of the range (max - min) of each channel of each sample.
+    seed : int, default 0
+        The noise of a sample depends on it and on the sample's place only, not on batches.
+
+    Returns
+    -------
+    dict
+        ``attribution`` of the shape of `x`, in units of the output over units of the input.
+
+    Raises
+    ------
+    InputError
+        If `n_samples` is below 1 or `noise_scale` is negative.
+    """
+    if n_samples < 1 or noise_scale < 0:
+        raise InputError(f"n_samples must be 1 or more and noise_scale 0 or more, got {n_samples} and {noise_scale}")
+    spread = noise_scale * (x.max(axis=1, keepdims=True) - x.min(axis=1, keepdims=True))
+
+    def noise(samples: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        draws = [
+            np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, step, sample])).standard_normal(x.shape[1:])
+            for sample, step in zip(samples.tolist(), steps.tolist(), strict=True)
+        ]
+        return np.stack(draws) * spread[samples]
+
+    weights = np.full(n_samples, 1 / n_samples)
+    values = model.path_gradient(x, target, alphas=np.ones(n_samples), weights=weights, noise=noise)
+    return {"attribution": attribution(values, long_name="SmoothGrad", units=OUTPUT_PER_INPUT)}
