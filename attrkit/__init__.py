@@ -11,6 +11,7 @@ from attrkit.extract import compare as compare
 from attrkit.extract import extract as extract
 from attrkit.inputs import windows as windows
 from attrkit.layers import layer_outputs as layer_outputs
+from attrkit.models import load_model as load_model
 from attrkit.schema import installed_version as _installed_version
 from attrkit.schema import validate as validate
 from attrkit.store import load as load

@@ -79,7 +79,9 @@ def as_datasets(data: Any) -> dict[str, xr.Dataset]:
             return as_datasets(data.to_dataset())
         data = {name: child.to_dataset(inherit=False) for name, child in data.children.items()}
     if not isinstance(data, Mapping) or not data or not all(isinstance(ds, xr.Dataset) for ds in data.values()):
-        raise InputError(f"got a {type(data).__name__}; accepted are a Dataset, a DataTree or a mapping of names to Datasets")
+        raise InputError(
+            f"got a {type(data).__name__}; accepted are a Dataset, a DataTree or a mapping of names to Datasets"
+        )
     return {str(name): ds for name, ds in data.items()}
 
 
@@ -119,9 +121,14 @@ def stack(data: Any, *, channels: str | None = None, attention: Any = None, head
         if "attribution" not in ds and "attention" in ds:
             if attention is None and "query_timestep" in ds["attention"].dims:
                 raise InputError(
-                    f"{name!r} holds attention of queries by keys and no attribution; say how to reduce it, for example attention='mean'"
+                    f"{name!r} holds attention of queries by keys and no attribution; say how to reduce it, for "
+                    "example attention='mean'"
                 )
-            ds = reduce_attention(ds, "mean" if attention is None or "query_timestep" not in ds["attention"].dims else attention, head=head)
+            ds = reduce_attention(
+                ds,
+                "mean" if attention is None or "query_timestep" not in ds["attention"].dims else attention,
+                head=head,
+            )
         if "attribution" not in ds:
             raise InputError(f"{name!r} has no attribution; it holds {sorted(map(str, ds.data_vars))}")
         arrays[name] = ds["attribution"]
@@ -135,7 +142,8 @@ def stack(data: Any, *, channels: str | None = None, attention: Any = None, head
     without = [name for name, a in arrays.items() if "channel" not in a.dims]
     if without and len(without) < len(arrays):
         raise InputError(
-            f"{', '.join(without)} does not resolve channels and the others do; pass channels='sum' to compare over timesteps"
+            f"{', '.join(without)} does not resolve channels and the others do; pass channels='sum' to compare over "
+            "timesteps"
         )
     units = {a.attrs.get("units", "") for a in arrays.values()}
     plain = [a.reset_coords(drop=True).drop_attrs(deep=False) for a in arrays.values()]
@@ -149,7 +157,9 @@ def stack(data: Any, *, channels: str | None = None, attention: Any = None, head
         )
     except ValueError as err:
         sizes = {name: dict(a.sizes) for name, a in arrays.items()}
-        raise InputError(f"extractors do not share their axes: {sizes}; select the same samples and timesteps first") from err
+        raise InputError(
+            f"extractors do not share their axes: {sizes}; select the same samples and timesteps first"
+        ) from err
     stacked.name = "attribution"
     # Extractors of several units have none together.
     stacked.attrs = {"long_name": "attribution", "units": units.pop() if len(units) == 1 else "differ by extractor"}

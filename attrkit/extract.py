@@ -23,7 +23,7 @@ COMPLETENESS_TOLERANCE = 0.01
 """Largest completeness gap, as a share of the output, that passes without a warning."""
 
 # What `extract` itself hands to a method that has a parameter of this name; all others are the method's options.
-_GIVEN = ("target", "prediction", "baseline", "layer", "seed", "inputs")
+_GIVEN = ("target", "prediction", "baseline", "layer", "mask", "seed", "inputs")
 
 
 def extract(
@@ -157,7 +157,9 @@ def compare(
     groups: dict[str, xr.Dataset] = {}
     for name, method, options in _named_methods(methods):
         if name in groups:
-            raise InputError(f"two methods are named {name!r}; give names of your own: compare(..., {{'name': method}})")
+            raise InputError(
+                f"two methods are named {name!r}; give names of your own: compare(..., {{'name': method}})"
+            )
         _, function = find_method(method)
         takes = inspect.signature(function).parameters
         groups[name] = _explain(
@@ -227,11 +229,13 @@ def _explain(
         given["target"] = chosen.index
         coords["target"] = ("sample", chosen.label)
         attrs["target"] = str(target) if np.ndim(target) == 0 else "one a sample"
+    given["mask"] = mask = model.mask(x)
     if "baseline" in takes:
         values, attrs["baseline"] = resolve_baseline(baseline, labelled)
-        given["baseline"] = values.values.reshape([values.sizes.get(dim, 1) for dim in labelled.dims])
         if values.ndim:
             variables["baseline"] = values
+        start = values.values.reshape([values.sizes.get(dim, 1) for dim in labelled.dims])
+        given["baseline"] = start if mask is None else _pin_padding(name, model, x, start, mask)
     if "seed" in takes:
         attrs["seed"] = seed
     arguments = {key: given[key] for key in _GIVEN if key in takes}
@@ -242,7 +246,7 @@ def _explain(
     prediction = variables.pop("prediction", given.get("prediction"))
     prediction = model.predict(x) if prediction is None else prediction
     variables["prediction"] = label_prediction(prediction, model.outputs, output_labels)
-    if "mask" not in variables and (mask := model.mask(x)) is not None:
+    if "mask" not in variables and mask is not None:
         variables["mask"] = mask
     attrs |= {
         "method_options": json.dumps(_all_options(takes, options), default=str),
@@ -255,12 +259,32 @@ def _explain(
     return ds
 
 
-def _check_options(name: str, takes: Mapping[str, Any], options: Mapping[str, Any], *, baseline: Any, layer: Any) -> None:
+def _pin_padding(name: str, model: Adapter, x: np.ndarray, start: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Keep padding as it is on the way from the baseline: anything else there would be real to the model."""
+    start = np.where(mask.reshape(*mask.shape, *[1] * (x.ndim - 2)), start, x).astype(x.dtype)
+    at_start = model.mask(start)
+    lost = int((mask & ~at_start).sum()) if at_start is not None else 0
+    if lost:
+        warnings.warn(
+            f"{name}: at the baseline the model masks {lost} of {int(mask.sum())} real timesteps, because the baseline "
+            "is its mask value; the way from there starts with a jump. Pass a baseline that is not masked, such as "
+            "'mean'",
+            AttrkitWarning,
+            stacklevel=5,
+        )
+    return start
+
+
+def _check_options(
+    name: str, takes: Mapping[str, Any], options: Mapping[str, Any], *, baseline: Any, layer: Any
+) -> None:
     own = [key for key in list(takes)[2:] if key not in _GIVEN and takes[key].kind is not inspect.Parameter.VAR_KEYWORD]
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
         unknown = [key for key in options if key not in own]
         if unknown:
-            raise InputError(f"{name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(own) or 'none'}")
+            raise InputError(
+                f"{name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(own) or 'none'}"
+            )
     if "baseline" not in takes and not (isinstance(baseline, int | float) and baseline == 0):
         raise InputError(f"{name} has no baseline; leave baseline= out")
     if "layer" not in takes and layer is not None:
@@ -277,7 +301,11 @@ def _check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> No
     if "attribution" in ds:
         bad = int((~np.isfinite(ds["attribution"].values)).sum())
         if bad:
-            warnings.warn(f"{name}: {bad} of {ds['attribution'].size} attributions are NaN or infinite", AttrkitWarning, stacklevel=4)
+            warnings.warn(
+                f"{name}: {bad} of {ds['attribution'].size} attributions are NaN or infinite",
+                AttrkitWarning,
+                stacklevel=4,
+            )
     if "completeness_gap" not in ds or explained is None:
         return
     gap = np.abs(ds["completeness_gap"].values)
@@ -289,8 +317,10 @@ def _check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> No
     if over.any():
         worst = int(share.argmax())
         warnings.warn(
-            f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by more than "
-            f"{COMPLETENESS_TOLERANCE:.0%}, worst {share[worst]:.1%} at sample {ds['sample'].values[worst]}; take more steps",
+            f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by more "
+            "than "
+            f"{COMPLETENESS_TOLERANCE:.0%}, worst {share[worst]:.1%} at sample {ds['sample'].values[worst]}; take "
+            "more steps",
             CompletenessWarning,
             stacklevel=4,
         )

@@ -156,8 +156,7 @@ def resolve_baseline(baseline: Any, inputs: xr.DataArray) -> tuple[xr.DataArray,
     array([1., 1., 1.])
     """
     accepted = (
-        f"accepted are a number, 'mean', or an array of shape {inputs.shape[2:]}, {inputs.shape[1:]} "
-        f"or {inputs.shape}"
+        f"accepted are a number, 'mean', or an array of shape {inputs.shape[2:]}, {inputs.shape[1:]} or {inputs.shape}"
     )
     if isinstance(baseline, str):
         if baseline != "mean":
@@ -190,15 +189,23 @@ def _to_dataarray(inputs: Any, *, ndim: int | None) -> xr.DataArray:
     if isinstance(inputs, xr.Dataset):
         if "input" not in inputs:
             names = sorted(map(str, inputs.data_vars))
-            raise InputError(f"a Dataset must hold 'input', got {names}; pass a DataArray, for example ds.to_dataarray('channel')")
+            raise InputError(
+                f"a Dataset must hold 'input', got {names}; pass a DataArray, for example ds.to_dataarray('channel')"
+            )
         return _name_dims(inputs["input"])
     if isinstance(inputs, xr.DataArray):
         return _name_dims(inputs)
     if isinstance(inputs, pd.DataFrame | pd.Series):
         return _from_frame(inputs).expand_dims(sample=[0])
     if isinstance(inputs, Mapping):
-        raise InputError(f"got a mapping with keys {list(inputs)}; models of several inputs are not taken yet, one array is")
-    if isinstance(inputs, list | tuple) and len(inputs) and isinstance(inputs[0], pd.DataFrame | pd.Series | xr.DataArray):
+        raise InputError(
+            f"got a mapping with keys {list(inputs)}; models of several inputs are not taken yet, one array is"
+        )
+    if (
+        isinstance(inputs, list | tuple)
+        and len(inputs)
+        and isinstance(inputs[0], pd.DataFrame | pd.Series | xr.DataArray)
+    ):
         return _from_windows(inputs)
     if isinstance(inputs, list | tuple) and len({np.shape(window) for window in inputs}) > 1:
         shapes = [np.shape(window) for window in inputs]
@@ -218,7 +225,8 @@ def _name_dims(array: xr.DataArray) -> xr.DataArray:
     unknown = [dim for dim in names if dim not in DIMS]
     if unknown or len(set(names)) < len(names) or "timestep" not in names:
         raise InputError(
-            f"the DataArray has dims {array.dims}; accepted are {DIMS}, rename yours: array.rename(yours='timestep', ...)"
+            f"the DataArray has dims {array.dims}; accepted are {DIMS}, rename yours: array.rename(yours='timestep', "
+            "...)"
         )
     array = array.rename(renamed)
     if "sample" not in array.dims:
@@ -263,7 +271,9 @@ def _from_windows(items: Sequence[Any]) -> xr.DataArray:
     first = named[0]
     for i, window in enumerate(named):
         if window.dims != first.dims or ("channel" in first.dims and not _same_labels(window, first, "channel")):
-            raise InputError(f"window {i} has other channels than window 0: {_shape_text(window)} beside {_shape_text(first)}")
+            raise InputError(
+                f"window {i} has other channels than window 0: {_shape_text(window)} beside {_shape_text(first)}"
+            )
     out = xr.DataArray(np.stack([w.values for w in named]), dims=("sample", *first.dims))
     if "channel" in first.coords:
         out = out.assign_coords(channel=first["channel"])
@@ -308,7 +318,9 @@ def _check_values(array: xr.DataArray, dtype: str | None) -> xr.DataArray:
     if kind not in "fiu":
         raise InputError(f"inputs have dtype {array.dtype}; accepted are {dtype or 'floats or integers'}")
     if dtype is not None and np.dtype(dtype).kind == "f" and kind in "iu":
-        raise InputError(f"inputs are {array.dtype}, the model takes {dtype}; convert on purpose: inputs.astype('{dtype}')")
+        raise InputError(
+            f"inputs are {array.dtype}, the model takes {dtype}; convert on purpose: inputs.astype('{dtype}')"
+        )
     if dtype is not None and np.dtype(dtype).kind in "iu" and kind == "f":
         raise InputError(f"inputs are {array.dtype}, the model takes integers ({dtype}), such as token ids")
     if kind == "f":

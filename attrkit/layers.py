@@ -45,7 +45,9 @@ def match_layers(name: str | Sequence[str], paths: Sequence[str], *, what: str =
     for word in [name] if isinstance(name, str) else name:
         hits = [path for path in paths if path == word] or [path for path in paths if word in path]
         if not hits:
-            raise InputError(f"no {what} is named {word!r} or has it in its name; there are {', '.join(paths) or 'none'}")
+            raise InputError(
+                f"no {what} is named {word!r} or has it in its name; there are {', '.join(paths) or 'none'}"
+            )
         found.update(hits)
     return [path for path in paths if path in found]
 
@@ -112,7 +114,13 @@ def layer_outputs(
                     "prediction": label_prediction(prediction, adapter.outputs),
                 },
                 inputs=labelled,
-                attrs={**adapter.describe(), "method": "layer_outputs", "layer": path, "layer_kind": kinds[path], "training": str(training)},
+                attrs={
+                    **adapter.describe(),
+                    "method": "layer_outputs",
+                    "layer": path,
+                    "layer_kind": kinds[path],
+                    "training": str(training),
+                },
             )
     return xr.DataTree.from_dict(groups)
 

@@ -26,9 +26,7 @@ class Spec(NamedTuple):
 
 VARIABLES: dict[str, Spec] = {
     "attribution": Spec(("sample", "[output]", "timestep", "[channel]"), "attribution"),
-    "attention": Spec(
-        ("sample", "[layer]", "[head]", "[query_timestep]", "key_timestep"), "attention weight"
-    ),
+    "attention": Spec(("sample", "[layer]", "[head]", "[query_timestep]", "key_timestep"), "attention weight"),
     "activation": Spec(("sample", "[timestep]", "...", "[channel]"), "layer output"),
     "input": Spec(("sample", "timestep", "[channel]"), "input"),
     "prediction": Spec(("sample", "[output]"), "prediction"),
@@ -62,7 +60,7 @@ COORDINATES = {
     "extractor": "extractor",
 }
 
-_SAME_AXIS = {"timestep": ("timestep", "query_timestep", "key_timestep"), "sample": ("sample",), "channel": ("channel",)}
+_TIMESTEPS = ("timestep", "query_timestep", "key_timestep")
 
 
 def default_dims(name: str, ndim: int) -> tuple[str, ...]:
@@ -132,7 +130,8 @@ def build(
         Results by name. A bare array gets the dims of `default_dims`.
     inputs : DataArray of shape (sample, timestep[, channel]), optional
         What was explained. It becomes the variable ``input``, and its labels go on every axis that is the
-        same, with its further coordinates such as ``time``: ``query_timestep`` and ``key_timestep`` get those of ``timestep`` where the lengths agree.
+        same, with its further coordinates such as ``time``:
+        ``query_timestep`` and ``key_timestep`` get those of ``timestep`` where the lengths agree.
     coords : mapping, optional
         Further coordinates, each a pair of dims and values; they go before those of `inputs`.
     attrs : mapping of str to str, int or float, optional
@@ -163,29 +162,25 @@ def build(
         else:
             values = np.asarray(value)
             arrays[name] = xr.DataArray(values, dims=default_dims(name, values.ndim))
-    labels: dict[Hashable, Any] = {}
+    labels: dict[Hashable, xr.Variable] = {}
     if inputs is not None:
         # The channels of a layer's output are its units, so the input, with channels of its own, stays out.
         if "activation" not in arrays:
             arrays.setdefault("input", inputs.rename("input"))
-        for axis, twins in _SAME_AXIS.items():
-            if axis in inputs.coords:
-                labels |= {twin: (twin, inputs[axis].values, inputs[axis].attrs) for twin in twins}
-        labels |= {name: coord for name, coord in inputs.coords.items() if name not in inputs.dims}
-    labels |= dict(coords or {})
+        for axis, coord in inputs.coords.items():
+            for twin in _TIMESTEPS if axis == "timestep" else (axis,):
+                dims = (twin,) if axis in inputs.dims else coord.dims
+                labels[twin] = xr.Variable(dims, coord.values, coord.attrs)
+    labels |= {key: xr.Variable(*label) for key, label in (coords or {}).items()}
     try:
         ds = xr.merge([array.rename(name) for name, array in arrays.items()], join="exact", compat="equals")
     except ValueError as err:
         sizes = {name: dict(array.sizes) for name, array in arrays.items()}
         raise SchemaError(f"the arrays do not fit each other: {sizes}") from err
-    for dim, size in ds.sizes.items():
-        if dim not in ds.coords:
-            label = labels.get(dim)
-            fits = label is not None and np.shape(label[1]) == (size,)
-            ds = ds.assign_coords({dim: label if fits else np.arange(size)})
-    for name, label in labels.items():
-        if name not in ds.coords and name not in _SAME_AXIS["timestep"] and name not in ds.dims:
-            ds = ds.assign_coords({name: label})
+    for key, label in labels.items():
+        if key not in ds.coords and all(ds.sizes.get(dim) == size for dim, size in label.sizes.items()):
+            ds = ds.assign_coords({key: label})
+    ds = ds.assign_coords({dim: np.arange(size) for dim, size in ds.sizes.items() if dim not in ds.coords})
     _describe(ds)
     ds.attrs = {
         "schema": VERSION,

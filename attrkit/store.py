@@ -98,7 +98,8 @@ def load(path: str | Path) -> xr.Dataset | xr.DataTree:
     if not source.exists():
         raise StoreError(f"there is no file {source}")
     try:
-        with xr.open_datatree(source, engine=engine, **({"consolidated": False} if engine == "zarr" else {})) as opened:
+        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
+        with xr.open_datatree(source, engine=engine, **options) as opened:
             tree = opened.load()
     except (OSError, ValueError, KeyError) as err:
         raise StoreError(f"{source} cannot be read as {engine}: {err}") from err

@@ -1,6 +1,7 @@
 """Which output of the model is explained: every way to say it becomes one flat index a sample."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ class Output(NamedTuple):
         return int(np.prod(self.shape))
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True)
+class Target:
     """What to explain: ``index`` of shape (sample,) into the outputs laid flat, ``label`` to show for each sample."""
 
     index: np.ndarray
@@ -79,7 +81,9 @@ def resolve_target(
         flat = np.zeros(n_samples, dtype=int)
     elif isinstance(target, str) and target == "predicted":
         if len(outputs) > 1 or len(outputs[0].shape) != 1 or outputs[0].size < 2:
-            raise InputError(f"target='predicted' needs one output of shape (class,), got {_shapes(outputs)}; {accepted}")
+            raise InputError(
+                f"target='predicted' needs one output of shape (class,), got {_shapes(outputs)}; {accepted}"
+            )
         flat = predictions.argmax(axis=1)
     elif isinstance(target, list | np.ndarray):
         flat = _per_sample(target, outputs, n_samples, output_labels, accepted)
@@ -158,7 +162,10 @@ def _flat_index(target: Any, outputs: Sequence[Output], labels: Sequence[Any] | 
     if len(parts) != len(output.shape):
         # (24, 1) read as 24 horizons: axes of length 1 need no index.
         if len(parts) != len(wide):
-            raise InputError(f"target {target!r} has {len(parts)} entries, output {output.name!r} has shape {output.shape}; {accepted}")
+            raise InputError(
+                f"target {target!r} has {len(parts)} entries, output {output.name!r} has shape {output.shape}; "
+                f"{accepted}"
+            )
         full: list[Any] = [0] * len(output.shape)
         for axis, part in zip(wide, parts, strict=True):
             full[axis] = part

@@ -8,6 +8,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -36,7 +37,8 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
 
 
-class LazyRows(NamedTuple):
+@dataclass(frozen=True)
+class LazyRows:
     """Inputs that are made a batch at a time: ``make`` maps row numbers to an array of shape (row, ...)."""
 
     count: int
@@ -190,7 +192,8 @@ class Adapter(ABC):
             If the pass with readers predicts something else than the model alone (checked on the first batch).
         """
         whole = self.configured(batch_size=len(x), show_progress=self.show_progress) if training else self
-        predictions, readings = [], []
+        predictions: list[np.ndarray] = []
+        readings: list[Readings] = []
         for batch, rows in whole._batches(x, "forward"):
             named, found = self._read(batch, readers, training)
             flat = self._flat(named)[:rows]

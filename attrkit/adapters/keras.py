@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter, Call, Layer, Reader, Readings
-from attrkit.errors import InputError, RefusedError, UnknownModelError
+from attrkit.errors import AttrkitError, InputError, RefusedError, UnknownModelError
 
 # Interception puts another `call` on layer instances while a function is traced; one thread at a time may do so.
 _TRACING = threading.RLock()
@@ -48,7 +48,8 @@ class KerasAdapter(Adapter):
         stateful = [entry.path for entry in self._all_layers() if getattr(entry.layer, "stateful", False)]
         if stateful:
             raise RefusedError(
-                f"layer {', '.join(stateful)} is stateful: its output depends on the batches before, so a sample has no "
+                f"layer {', '.join(stateful)} is stateful: its output depends on the batches before, so a sample has "
+                "no "
                 "explanation of its own; rebuild the model with stateful=False and the same weights"
             )
         self._traced: dict[Any, Any] = {}
@@ -70,7 +71,9 @@ class KerasAdapter(Adapter):
         return self._tf.as_dtype(weights[0].dtype).name if weights else "float32"
 
     def describe(self) -> dict[str, str]:  # noqa: D102
-        package = next(c.__module__.split(".")[0] for c in type(self.model).__mro__ if c.__module__.startswith(self.handles))
+        package = next(
+            c.__module__.split(".")[0] for c in type(self.model).__mro__ if c.__module__.startswith(self.handles)
+        )
         return {
             "framework": self.framework,
             "framework_version": str(import_module(package).__version__),
@@ -105,7 +108,18 @@ class KerasAdapter(Adapter):
         """Trace a function once for each shape of a sample, whatever the number of rows."""
         if (key, shape) not in self._traced:
             function, specs = make()
-            self._traced[key, shape] = self._tf.function(function).get_concrete_function(*specs)
+            try:
+                self._traced[key, shape] = self._tf.function(function).get_concrete_function(*specs)
+            except Exception as err:
+                # TensorFlow wraps what is raised while it traces; our own refusals come out as they are.
+                cause: BaseException | None = err
+                while cause is not None and not isinstance(cause, AttrkitError):
+                    cause = cause.__cause__ or cause.__context__
+                if cause is not None:
+                    raise cause from None
+                raise InputError(
+                    f"model {self.model.name!r} fails on inputs of shape (sample, {', '.join(map(str, shape))}): {err}"
+                ) from err
         return self._traced[key, shape]
 
     def _rows(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
@@ -138,7 +152,8 @@ class KerasAdapter(Adapter):
     def _path_begin(self, x: np.ndarray, baseline: np.ndarray) -> Any:
         if np.dtype(self.input_dtype).kind != "f":
             raise RefusedError(
-                f"the model takes {self.input_dtype}, and there is no gradient with respect to integers such as token ids; "
+                f"the model takes {self.input_dtype}, and there is no gradient with respect to integers such as token "
+                "ids; "
                 "use occlusion, or attention"
             )
         tf = self._tf
@@ -237,7 +252,8 @@ class KerasAdapter(Adapter):
                 output, read = reader(Call(layer, original, args, kwargs))
                 if tf.compat.v1.get_default_graph() is not graph:
                     raise RefusedError(
-                        f"layer {path!r} runs inside a loop or an inner function of the model, where its values cannot be "
+                        f"layer {path!r} runs inside a loop or an inner function of the model, where its values "
+                        "cannot be "
                         "taken out; read the layer around it"
                     )
                 found.setdefault(path, []).append(read)

@@ -21,8 +21,8 @@ def diagnose(
     Returns
     -------
     measures : dict
-        ``attention_entropy`` of dims (sample[, layer][, head]): the entropy of the rows over the largest it could be,
-        log of the number of keys, mean over real queries; NaN with one key. ``attention_on_padding``, same dims, with
+        ``attention_entropy`` of dims (sample[, layer][, head]): the entropy of the rows among real keys over the
+        largest it could be, log of their number, mean over real queries; NaN with one key. ``attention_on_padding``,
         a `key_mask`: the share of the weight of real queries that lies on padded keys.
     notes : list of str
         One sentence for each thing that is wrong.
@@ -35,19 +35,24 @@ def diagnose(
     (array([1.]), ['its rows are flat (entropy 1.000 of the largest possible): it tells timesteps apart hardly or not'])
     """
     keys = weights.sizes["key_timestep"]
-    log = np.log(weights.where(weights > 0, 1))
-    real_keys = xr.DataArray(np.full(weights.sizes["sample"], keys), dims="sample")
+    real = xr.ones_like(weights, dtype=bool)
     if key_mask is not None:
-        real_keys = xr.DataArray(key_mask.sum(axis=1), dims="sample")
-    most = np.log(real_keys.where(real_keys > 1))
-    entropy = _over_real_queries(-(weights * log).sum("key_timestep") / most, query_mask)
+        real &= xr.DataArray(key_mask, dims=("sample", "key_timestep"))
+    # Among real keys only: weight on padding is a fault of its own, below.
+    share = weights.where(real, 0) / weights.where(real, 0).sum("key_timestep")
+    count = real.sum("key_timestep")
+    entropy = -(share * np.log(share.where(share > 0, 1))).sum("key_timestep") / np.log(count.where(count > 1))
+    entropy = _over_real_queries(entropy, query_mask)
     measures = {"attention_entropy": entropy}
     notes = []
     if keys == 1:
-        notes.append("there is one key only, so every weight is 1 whatever the model learned; was time put on another axis?")
+        notes.append(
+            "there is one key only, so every weight is 1 whatever the model learned; was time put on another axis?"
+        )
     elif float(entropy.mean()) > FLAT:
         notes.append(
-            f"its rows are flat (entropy {float(entropy.mean()):.3f} of the largest possible): it tells timesteps apart "
+            f"its rows are flat (entropy {float(entropy.mean()):.3f} of the largest possible): it tells timesteps "
+            "apart "
             "hardly or not"
         )
     if key_mask is not None:

@@ -51,10 +51,13 @@ def reduce_attention(data: xr.Dataset, how: Any = "mean", *, layer: Any = None, 
         weights, step = _over_queries(weights, how, data.get("mask"))
         steps.append(step)
     elif how != "mean":
-        raise InputError(f"weighted attention has one value a timestep already, there are no queries to take {how!r} of")
+        raise InputError(
+            f"weighted attention has one value a timestep already, there are no queries to take {how!r} of"
+        )
     if "input" in data and weights.sizes["key_timestep"] != data.sizes["timestep"]:
         raise InputError(
-            f"attention runs over {weights.sizes['key_timestep']} keys, the input has {data.sizes['timestep']} timesteps; "
+            f"attention runs over {weights.sizes['key_timestep']} keys, the input has {data.sizes['timestep']} "
+            "timesteps; "
             "keys of a shortened sequence have no timestep of their own"
         )
     weights = weights.reset_coords(drop=True).rename(key_timestep="timestep")

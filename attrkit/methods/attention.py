@@ -65,24 +65,31 @@ def attention(
     if not readers:
         kinds = ", ".join(f"{entry.path} ({entry.kind})" for entry in model.layers()) or "none"
         raise RefusedError(
-            f"no layer of model {model.describe()['model']!r} gives attention weights; its layers are {kinds}. A layer of your own "
+            f"no layer of model {model.describe()['model']!r} gives attention weights; its layers are {kinds}. A "
+            "layer of your own "
             "is read when its call takes return_attention_scores, or it has an attribute return_attention"
         )
     if layer is not None:
         readers = {path: readers[path] for path in match_layers(layer, list(readers), what="attention layer")}
     prediction, readings = model.read(x, readers)
     calls = {
-        path if len(read) == 1 else f"{path}@{i}": call for path, read in readings.items() for i, call in enumerate(read)
+        path if len(read) == 1 else f"{path}@{i}": call
+        for path, read in readings.items()
+        for i, call in enumerate(read)
     }
     if not calls:
-        raise RefusedError(f"the model's forward pass does not reach {', '.join(readers)}; there are no weights to read")
+        raise RefusedError(
+            f"the model's forward pass does not reach {', '.join(readers)}; there are no weights to read"
+        )
     shapes = {name: call["attention"].shape[1:] for name, call in calls.items()}
     if len(set(shapes.values())) > 1:
         each = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise InputError(f"attention layers give weights of different shapes: {each}; say which with layer=")
     first = next(iter(calls.values()))
     if first["attention"].ndim not in (2, 3, 4):
-        raise RefusedError(f"attention of shape {first['attention'].shape} over several axes has no place in the dataset")
+        raise RefusedError(
+            f"attention of shape {first['attention'].shape} over several axes has no place in the dataset"
+        )
     dims = default_dims("attention", first["attention"].ndim)
     arrays = [xr.DataArray(call["attention"], dims=dims) for call in calls.values()]
     if len(arrays) > 1:
@@ -101,7 +108,9 @@ def attention(
     if reduce is not None:
         result["attribution"] = reduce_attention(schema.build(result, inputs=inputs), reduce, head=head)["attribution"]
     elif head is not None:
-        raise InputError("head= says which head reduce= takes; give reduce too, or select from the result: ds.sel(head=...)")
+        raise InputError(
+            "head= says which head reduce= takes; give reduce too, or select from the result: ds.sel(head=...)"
+        )
     return {**result, "prediction": prediction}
 
 

@@ -10,7 +10,14 @@ from attrkit.methods._result import OUTPUT_PER_INPUT, attribution
 
 
 def smoothgrad(
-    model: Adapter, x: np.ndarray, target: np.ndarray, *, n_samples: int = 32, noise_scale: float = 0.15, seed: int = 0
+    model: Adapter,
+    x: np.ndarray,
+    target: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    n_samples: int = 32,
+    noise_scale: float = 0.15,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return the mean gradient over noisy copies of the input (Smilkov et al. 2017, arXiv:1706.03825, section 3).
 
@@ -20,6 +27,8 @@ def smoothgrad(
     x : ndarray of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
+    mask : ndarray of bool of shape (sample, timestep), optional
+        False where padded; padding stays as it is, because noise would make it real.
     n_samples : int, default 32
         Noisy copies of each sample.
     noise_scale : float, default 0.15
@@ -39,14 +48,22 @@ def smoothgrad(
     """
     if n_samples < 1 or noise_scale < 0:
         raise InputError(f"n_samples must be 1 or more and noise_scale 0 or more, got {n_samples} and {noise_scale}")
-    spread = noise_scale * (x.max(axis=1, keepdims=True) - x.min(axis=1, keepdims=True))
+    real = np.ones_like(x, bool)
+    if mask is not None:
+        real &= mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
+    spread = np.where(real, x, -np.inf).max(axis=1, keepdims=True) - np.where(real, x, np.inf).min(
+        axis=1, keepdims=True
+    )
+    scale = np.where(real, noise_scale * spread, 0)
 
     def noise(samples: np.ndarray, steps: np.ndarray) -> np.ndarray:
         draws = [
-            np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, step, sample])).standard_normal(x.shape[1:])
+            np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, step, sample])).standard_normal(
+                x.shape[1:]
+            )
             for sample, step in zip(samples.tolist(), steps.tolist(), strict=True)
         ]
-        return np.stack(draws) * spread[samples]
+        return np.stack(draws) * scale[samples]
 
     weights = np.full(n_samples, 1 / n_samples)
     values = model.path_gradient(x, target, alphas=np.ones(n_samples), weights=weights, noise=noise)

@@ -1,0 +1,170 @@
+"""The command line: ``attrkit demo``, ``extract``, ``plot``, ``doctor``."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+# Before any command imports TensorFlow, whose start-up messages would bury ours.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+app = typer.Typer(
+    help="What does a trained sequence model look at?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+class Kind(StrEnum):
+    """The plots that ``attrkit plot`` draws."""
+
+    heatmap = "heatmap"
+    curves = "curves"
+    hist = "hist"
+    attention = "attention"
+    overlay = "overlay"
+
+
+def _errors_as_text(command: Callable[..., None]) -> Callable[..., None]:
+    """Print an error of attrkit as one message with exit code 1; any other error is ours and keeps its traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from attrkit.errors import AttrkitError
+
+        try:
+            command(*args, **kwargs)
+        except AttrkitError as err:
+            typer.echo(f"error: {err}", err=True)
+            raise typer.Exit(1) from err
+
+    return run
+
+
+@app.command()
+@_errors_as_text
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for model, dataset and figures; new or empty.")] = Path(
+        "attrkit-demo"
+    ),
+    epochs: Annotated[int, typer.Option(min=1, help="Training epochs.")] = 12,
+    samples: Annotated[int, typer.Option(min=3, help="Windows to explain.")] = 48,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Train an attention LSTM on real weather, then show what it looks at."""
+    from attrkit.demo import run_demo
+
+    typer.echo(run_demo(out, epochs=epochs, n_samples=samples, seed=seed, show_progress=not quiet))
+
+
+@app.command()
+@_errors_as_text
+def extract(
+    model: Annotated[Path, typer.Argument(help="Trained model: .keras or .h5.")],
+    data: Annotated[Path, typer.Argument(help="Inputs: .npy, .npz, .csv, .nc or .zarr.")],
+    out: Annotated[Path, typer.Option(help="Where to write: .zarr or .nc.")],
+    method: Annotated[list[str], typer.Option(help="Method; may be given more than once.")] = [  # noqa: B006
+        "integrated_gradients"
+    ],
+    target: Annotated[str | None, typer.Option(help="Output to explain: 2, or 3,1 for (horizon, channel).")] = None,
+    baseline: Annotated[str, typer.Option(help="A number, or mean.")] = "0.0",
+    option: Annotated[list[str], typer.Option(help="An option of the method, as name=value.")] = [],  # noqa: B006
+    stride: Annotated[int | None, typer.Option(min=1, help="Of windows cut from a long CSV.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a pass.")] = None,
+    seed: Annotated[int, typer.Option(help="For methods that draw.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Explain a saved model on data from a file."""
+    import attrkit
+    from attrkit.data_files import read_inputs
+    from attrkit.errors import InputError
+
+    if len(set(method)) < len(method):
+        raise InputError(f"a method is named twice: {', '.join(method)}")
+    options = dict(_parse_option(text) for text in option)
+    if options and len(method) > 1:
+        raise InputError("--option goes with one --method; run the methods one by one")
+    adapter = attrkit.adapt(attrkit.load_model(model))
+    shape = adapter.input_shape
+    inputs = read_inputs(data, length=None if shape is None else shape[0], stride=stride)
+    if not hasattr(inputs, "dtype") or inputs.dtype.kind in "iu":
+        # A file has no way to say float where all numbers are whole.
+        inputs = inputs.astype(adapter.input_dtype)
+    given = {
+        "target": None if target is None else _parse_target(target),
+        "baseline": _parse_value(baseline),
+        "batch_size": batch_size,
+        "seed": seed,
+        "show_progress": not quiet,
+    }
+    methods = {name: (name, options) for name in method}
+    tree = attrkit.compare(adapter, inputs, methods, **given)
+    path = attrkit.save(tree[method[0]].to_dataset() if len(method) == 1 else tree, out, overwrite=overwrite)
+    typer.echo(f"wrote {path}")
+
+
+@app.command()
+@_errors_as_text
+def plot(
+    file: Annotated[Path, typer.Argument(help="What attrkit extract or attrkit.save wrote.")],
+    kind: Annotated[Kind, typer.Option(help="What to draw.")] = Kind.heatmap,
+    out: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg.")] = None,
+) -> None:
+    """Draw a saved result."""
+    import attrkit
+
+    panels = getattr(attrkit.plot, kind.value)(attrkit.load(file))
+    target = file.with_suffix(f".{kind.value}.png") if out is None else out
+    panels.save(target)
+    typer.echo(f"wrote {target}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what can be used here, and why not the rest."""
+    from attrkit.doctor import examine
+    from attrkit.schema import installed_version
+
+    table = Table(
+        title=f"attrkit {installed_version('attrkit')} on Python {sys.version.split()[0]}", title_justify="left"
+    )
+    for column in ("", "usable", "version", "for", "why not, and how to get it"):
+        table.add_column(column, overflow="fold")
+    for finding in examine():
+        check = finding.check
+        why = f"{finding.reason}\n{check.install}" if finding.reason else ""
+        table.add_row(check.name, "no" if finding.reason else "yes", finding.version, check.gives, why)
+    Console().print(table)
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    from attrkit.errors import InputError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--option {text!r} is not name=value")
+    return name, _parse_value(value)
+
+
+def _parse_value(text: str) -> Any:
+    """Read numbers, true, false and lists as JSON does, and anything else as text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _parse_target(text: str) -> Any:
+    parts = [_parse_value(part.strip()) for part in text.split(",")]
+    return parts[0] if len(parts) == 1 else tuple(parts)
