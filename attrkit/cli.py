@@ -168,3 +168,7 @@ def _parse_value(text: str) -> Any:
 def _parse_target(text: str) -> Any:
     parts = [_parse_value(part.strip()) for part in text.split(",")]
     return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+if __name__ == "__main__":
+    app()

@@ -150,7 +150,7 @@ def _draw(tree: xr.DataTree, folder: Path) -> list[Path]:
     }
     paths = []
     for name, panels in figures.items():
-        panels.save(folder / f"{name}.png", folder / f"{name}.pdf")
+        panels.save([folder / f"{name}.png", folder / f"{name}.pdf"])
         paths.append(folder / f"{name}.png")
     return paths
 

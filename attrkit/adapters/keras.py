@@ -277,7 +277,7 @@ class KerasAdapter(Adapter):
     @contextmanager
     def _state_restored(self) -> Iterator[None]:
         """Put moving averages and seed states back after a pass in training mode."""
-        state = [(v, np.array(v)) for v in self.model.non_trainable_variables]
+        state = [(v, v.numpy()) for v in self.model.non_trainable_variables]
         try:
             yield
         finally:

@@ -22,8 +22,9 @@ def diagnose(
     -------
     measures : dict
         ``attention_entropy`` of dims (sample[, layer][, head]): the entropy of the rows among real keys over the
-        largest it could be, log of their number, mean over real queries; NaN with one key. ``attention_on_padding``,
-        a `key_mask`: the share of the weight of real queries that lies on padded keys.
+        largest it could be, log of their number, mean over real queries; NaN with one key.
+        ``attention_on_padding``, same dims, with a `key_mask`: the share of the weight of real
+        queries that lies on padded keys.
     notes : list of str
         One sentence for each thing that is wrong.
 

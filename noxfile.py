@@ -1,0 +1,62 @@
+"""Lanes: each a process with one Keras and one set of packages. ``nox -l`` lists them, ``nox -s classic`` runs one."""
+
+import os
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+
+# The pins of pyproject.toml serve the default environment; lanes resolve as a user's resolver does.
+PLAIN = {"UV_NO_CONFIG": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+TESTS = ("pytest>=8.3", "hypothesis>=6.100")
+FRAMEWORK_FREE = (
+    "tests/plot",
+    "tests/test_collect.py",
+    "tests/test_house.py",
+    "tests/test_inputs.py",
+    "tests/test_schema.py",
+    "tests/test_store.py",
+    "tests/test_targets.py",
+)
+
+
+@nox.session(python="3.11")
+def classic(session: nox.Session) -> None:
+    """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
+    session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
+    session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
+    session.run("pytest", "tests/keras", "tests/test_demo.py", *session.posargs, env=PLAIN)
+
+
+@nox.session(venv_backend="none")
+def legacy(session: nox.Session) -> None:
+    """tf-keras, Keras 2 beside Keras 3, in the default environment."""
+    env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1"}
+    session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
+    session.run("pytest", "tests/keras", *session.posargs, env=env)
+
+
+@nox.session
+def minimal(session: nox.Session) -> None:
+    """No framework at all: everything but models."""
+    session.install("-e", ".", *TESTS, env=PLAIN)
+    session.run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None", env=PLAIN)
+    session.run("pytest", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Style and types."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Build the documentation and run its gallery, warnings as errors; needs the group ``docs``."""
+    env = {**PLAIN, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "default")}
+    session.run(
+        "sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs, env=env
+    )

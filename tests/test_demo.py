@@ -1,0 +1,115 @@
+"""The demo and the command line, run as a user runs them."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attrkit
+
+ENV = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": ""}
+
+
+def run(*args, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "attrkit.cli", *map(str, args)],
+        cwd=cwd,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A short demo run: the folder it was run in, and what it printed."""
+    cwd = tmp_path_factory.mktemp("a place with spaces")
+    done = run("demo", "--epochs", 2, "--samples", 6, "--quiet", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd, done.stdout
+
+
+def test_the_demo_writes_all_it_names(demo):
+    cwd, printed = demo
+    tree = attrkit.load(cwd / "attrkit-demo" / "explained.zarr")
+    assert list(tree.children) == ["attention", "input x gradient", "integrated gradients", "occlusion"]
+    ig = tree["integrated gradients"]
+    assert ig["channel"].values.tolist() == ["temp_max", "temp_min", "precipitation", "wind"]
+    assert str(ig["time"].values[0, -1])[:4] in ("2014", "2015")
+    assert float(abs(ig["completeness_gap"]).max()) < 1e-3 * float(abs(ig["prediction"]).mean())
+    assert tree["attention"]["attribution"].attrs["cell_methods"] == "query_timestep: mean"
+    for name in ("heatmap", "overlay", "curves", "attention", "hist"):
+        for suffix in (".png", ".pdf"):
+            assert (cwd / "attrkit-demo" / "figures" / name).with_suffix(suffix).stat().st_size > 5000
+    for words in ("persistence", "completeness gap", "rank correlation", "explained.zarr", "heatmap.png"):
+        assert words in printed
+
+
+def test_the_demo_does_not_overwrite(demo):
+    cwd, _ = demo
+    done = run("demo", cwd=cwd)
+    assert done.returncode == 1
+    assert "attrkit-demo is not empty; name another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_extract_and_plot_from_files(demo, tmp_path):
+    cwd, _ = demo
+    model = cwd / "attrkit-demo" / "forecaster.keras"
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        rng.standard_normal((65, 4)), index=pd.date_range("2020-01-01", periods=65), columns=["a", "b", "c", "d"]
+    )
+    frame.to_csv(tmp_path / "series.csv")
+    options = ["--method", "integrated_gradients", "--option", "n_steps=8", "--out", "ig.nc", "--quiet"]
+    done = run("extract", model, "series.csv", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ds = attrkit.load(tmp_path / "ig.nc")
+    assert dict(ds["attribution"].sizes) == {"sample": 2, "timestep": 30, "channel": 4}
+    assert ds["channel"].values.tolist() == ["a", "b", "c", "d"]
+    assert str(ds["time"].values[1, 0])[:10] == "2020-01-31"
+
+    np.save(tmp_path / "windows.npy", rng.standard_normal((3, 30, 4)))
+    done = run(
+        "extract",
+        model,
+        "windows.npy",
+        "--method",
+        "attention",
+        "--method",
+        "gradient",
+        "--out",
+        "both.zarr",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(attrkit.load(tmp_path / "both.zarr").children) == ["attention", "gradient"]
+    done = run("plot", "both.zarr", "--kind", "heatmap", "--out", "both.svg", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in (tmp_path / "both.svg").read_text()[:500]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["extract", "nothing.keras", "x.npy", "--out", "o.nc"], "there is no file nothing.keras"),
+        (["extract", "model.pkl", "x.npy", "--out", "o.nc"], "ends in '.pkl'; accepted are .keras, .h5, .hdf5"),
+        (["plot", "nothing.zarr"], "there is no file nothing.zarr"),
+    ],
+)
+def test_errors_are_one_line(args, message, tmp_path):
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_what_is_usable(tmp_path):
+    done = run("doctor", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Keras" in done.stdout
+    assert "yes" in done.stdout

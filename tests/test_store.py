@@ -1,0 +1,492 @@
+import os
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import attrkit
+from attrkit.errors import AttrkitError, InputError, SchemaError, StoreError
+from attrkit.inputs import label_inputs
+from attrkit.schema import build
+
+STAMPS = pd.date_range("2015-01-01", periods=5, freq="h")
+NAMES = ["regen °", "wind", "日本"]
+MADE = "2015-01-01T00:00:00+00:00"
+SUFFIXES = [".zarr", ".nc"]
+both = pytest.mark.parametrize("suffix", SUFFIXES)
+
+
+def bug(reason):
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+def dataset(**attrs):
+    """Return two windows with time stamps of their own, a mask, classes, and every kind of attribute."""
+    rng = np.random.default_rng(0)
+    stamps = [STAMPS, STAMPS + pd.Timedelta("1D")]
+    inputs = label_inputs([pd.DataFrame(rng.normal(size=(5, 3)), columns=NAMES, index=i) for i in stamps])
+    return build(
+        {
+            "attribution": rng.normal(size=(2, 5, 3)).astype("float32"),
+            "attention": rng.dirichlet(np.ones(5), size=(2, 5)),
+            "mask": np.array([[True] * 5, [True, True, False, False, False]]),
+            "prediction": rng.normal(size=(2, 2)),
+        },
+        inputs=inputs,
+        coords={"target": ("sample", ["warm", "kält"]), "output": ("output", ["cold", "warm"])},
+        attrs={
+            "method": "mine",
+            "seed": 3,
+            "seconds": 0.25,
+            "note": "",
+            "sign": "größer\nals",
+            "created_at": MADE,
+            **attrs,
+        },
+    )
+
+
+def stamped():
+    """Return one window whose timesteps are labelled with time stamps."""
+    frame = pd.DataFrame(np.arange(10.0).reshape(5, 2), index=STAMPS, columns=["a", "b"])
+    return build(
+        {"attribution": np.ones((1, 5))},
+        inputs=label_inputs(frame),
+        attrs={"method": "other", "created_at": MADE},
+    )
+
+
+def tree():
+    return xr.DataTree.from_dict({"mine": dataset(), "é other": stamped()})
+
+
+EXAMPLES = {"two windows": dataset, "one window": stamped, "tree": tree}
+
+
+def round_trip(data, path):
+    assert attrkit.save(data, path) == path
+    back = attrkit.load(path)
+    xr.testing.assert_identical(back, data)
+    return back
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+@both
+def test_what_was_saved_comes_back_identical(tmp_path, example, suffix):
+    data = EXAMPLES[example]()
+    back = round_trip(data, tmp_path / f"run{suffix}")
+    assert type(back) is type(data)
+    assert os.listdir(tmp_path) == [f"run{suffix}"]
+
+
+@both
+def test_dtypes_and_attributes_come_back(tmp_path, suffix):
+    back = round_trip(dataset(), tmp_path / f"run{suffix}")
+    for name in ("attribution", "attention", "mask", "prediction", "input", "sample"):
+        assert back[name].dtype == dataset()[name].dtype
+    assert back["time"].dtype.kind == "M"
+    assert back["time"].dims == ("sample", "timestep")
+    assert back["channel"].values.tolist() == NAMES
+    assert back["target"].values.tolist() == ["warm", "kält"]
+    assert back.attrs == dataset().attrs
+
+
+@both
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.timedelta_range("1h", periods=5),
+        pd.date_range("1890-01-01", periods=5, freq="50YS"),
+        STAMPS + pd.to_timedelta([0, 1, 10, 100, 1000], "us"),
+        np.array("2015-01-01", dtype="datetime64[ns]") + np.arange(5),
+        np.linspace(0, 1, 5),
+        np.arange(5, dtype="int16"),
+        np.array(["a", "bb", "ü", "", "日本"]),
+    ],
+    ids=["durations", "centuries", "uneven", "nanoseconds", "fractions", "short", "text"],
+)
+def test_labels_of_any_kind_come_back(tmp_path, suffix, labels):
+    round_trip(stamped().assign_coords(timestep=labels), tmp_path / f"run{suffix}")
+
+
+@both
+def test_attributes_of_any_kind_come_back(tmp_path, suffix):
+    values = ["", "é", 0, -(2**62), 1e-300, float("inf"), np.float32(0.1), np.int8(3)]
+    odd = {f"odd {i}": value for i, value in enumerate(values)}
+    ds = dataset(**odd)
+    ds["attribution"].attrs |= odd
+    ds["channel"].attrs |= odd
+    round_trip(ds, tmp_path / f"run{suffix}")
+
+
+@both
+def test_units_are_text_that_changes_no_value(tmp_path, suffix):
+    ds = dataset()
+    all_units = ["output", "output / input", "1", "hours", "s", "°C", "days"]
+    ds = ds.assign({f"copy{i}": ds["attribution"].assign_attrs(units=units) for i, units in enumerate(all_units)})
+    round_trip(ds, tmp_path / f"run{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".nc4", ".h5netcdf"])
+def test_further_suffixes_of_netcdf_are_taken(tmp_path, suffix):
+    round_trip(stamped(), tmp_path / f"run{suffix}")
+
+
+@both
+@bug("units that read like a time axis come back as datetimes")
+def test_units_since_a_date_change_no_value(tmp_path, suffix):
+    ds = dataset()
+    ds["attribution"].attrs["units"] = "days since 2000-01-01"
+    round_trip(ds, tmp_path / f"run{suffix}")
+
+
+@both
+def test_numbers_of_any_width_come_back(tmp_path, suffix):
+    dtypes = ["float16", "float32", "float64", "uint8", "int64"]
+    ds = stamped()
+    ds = ds.assign({dtype: ds["attribution"].astype(dtype) for dtype in dtypes})
+    back = round_trip(ds, tmp_path / f"run{suffix}")
+    assert [back[dtype].dtype for dtype in dtypes] == dtypes
+
+
+@both
+def test_gaps_and_further_variables_come_back(tmp_path, suffix):
+    ds = dataset().assign_coords(place="Köln", real=("timestep", [True, False, True, True, True]))
+    ds["attribution"].values[0, 0] = np.nan
+    round_trip(ds.assign(mine=("sample", [1, 2])), tmp_path / f"run{suffix}")
+
+
+@both
+@bug("the encoding of the file that inputs were read from rounds them to int16")
+def test_inputs_read_from_a_packed_file_keep_their_values(tmp_path, suffix):
+    packed = tmp_path / "packed.nc"
+    source = xr.Dataset({"rain": (("sample", "timestep", "channel"), np.linspace(0, 1, 30).reshape(2, 5, 3))})
+    packing = {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -1}
+    source.to_netcdf(packed, engine="h5netcdf", encoding={"rain": packing})
+    read = xr.load_dataset(packed, engine="h5netcdf")["rain"]
+    read.values[:] += 0.003
+    round_trip(build({"attribution": np.zeros((2, 5, 3))}, inputs=label_inputs(read)), tmp_path / f"run{suffix}")
+
+
+@pytest.mark.parametrize("first", SUFFIXES)
+@pytest.mark.parametrize("second", SUFFIXES)
+def test_what_was_loaded_can_be_saved_in_another_format(tmp_path, first, second):
+    back = round_trip(tree(), tmp_path / f"first{first}")
+    round_trip(back, tmp_path / f"second{second}")
+    round_trip(back["mine"].to_dataset().isel(timestep=slice(1, 3), sample=[1]), tmp_path / f"third{second}")
+
+
+@both
+def test_a_mapping_is_saved_as_a_tree(tmp_path, suffix):
+    attrkit.save({"a": dataset(), "b": stamped()}, tmp_path / f"run{suffix}")
+    back = attrkit.load(tmp_path / f"run{suffix}")
+    xr.testing.assert_identical(back, xr.DataTree.from_dict({"a": dataset(), "b": stamped()}))
+
+
+def examples():
+    """Generate valid datasets of random sizes, labels, dtypes and variables."""
+    text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
+
+    @st.composite
+    def one(draw):
+        sizes = {d: draw(st.integers(1, 4)) for d in ("sample", "timestep", "channel", "output", "head")}
+        n, t, c, o, h = sizes.values()
+        rng = np.random.default_rng(draw(st.integers(0, 99)))
+        variables = {"attribution": rng.normal(size=(n, t, c)[: draw(st.integers(2, 3))])}
+        if draw(st.booleans()):
+            variables["attention"] = rng.random((n, h, t, t)).astype(draw(st.sampled_from(["float32", "float64"])))
+        if draw(st.booleans()):
+            variables["mask"] = rng.random((n, t)) > 0.5
+        if draw(st.booleans()):
+            variables["prediction"] = rng.normal(size=(n, o))
+        labels = {
+            "counted": np.arange(t),
+            "stamped": pd.date_range(draw(st.datetimes(pd.Timestamp(1900, 1, 1), pd.Timestamp(2100, 1, 1))), periods=t),
+            "named": np.array([f"{i}{draw(text)}" for i in range(t)]),
+        }[draw(st.sampled_from(["counted", "stamped", "named"]))]
+        attrs = draw(st.dictionaries(st.sampled_from("pqr"), text | st.integers(-(2**62), 2**62) | st.floats(-1, 1)))
+        names = draw(st.lists(text, min_size=n, max_size=n))
+        return build(
+            variables,
+            coords={"timestep": ("timestep", labels), "target": ("sample", np.array(names))},
+            attrs=attrs,
+        )
+
+    return one()
+
+
+@given(examples(), st.sampled_from(SUFFIXES), st.booleans())
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_valid_dataset_comes_back_identical(tmp_path, ds, suffix, as_tree):
+    path = tmp_path / f"run{suffix}"
+    data = xr.DataTree.from_dict({"a": ds, "b": dataset()}) if as_tree else ds
+    attrkit.save(data, path, overwrite=True)
+    xr.testing.assert_identical(attrkit.load(path), data)
+
+
+@pytest.mark.parametrize("suffix", [pytest.param(".zarr", marks=bug("zarr warns of text of fixed width")), ".nc"])
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_saving_and_loading_warn_of_nothing(tmp_path, suffix, example):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        round_trip(EXAMPLES[example](), tmp_path / f"run{suffix}")
+
+
+@both
+def test_saving_leaves_the_data_as_they_were(tmp_path, suffix):
+    data, before = tree(), tree()
+    attrkit.save(data, tmp_path / f"run{suffix}")
+    xr.testing.assert_identical(data, before)
+
+
+# Where files go
+
+
+@both
+@pytest.mark.parametrize("name", ["with space", "ünï 日本", "a%20b#c?d v1.2"])
+def test_any_name_of_a_file_will_do(tmp_path, suffix, name):
+    path = tmp_path / name / f"{name}{suffix}"
+    round_trip(stamped(), path)
+    assert os.listdir(tmp_path / name) == [path.name]
+
+
+@both
+def test_a_path_may_be_text_and_relative(tmp_path, suffix, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    attrkit.save(stamped(), f"run{suffix}")
+    xr.testing.assert_identical(attrkit.load(f"run{suffix}"), stamped())
+
+
+@both
+def test_what_is_there_is_replaced_only_when_asked(tmp_path, suffix):
+    path = tmp_path / f"run{suffix}"
+    attrkit.save(dataset(), path)
+    with pytest.raises(StoreError, match=rf"run{suffix} exists already; pass overwrite=True"):
+        attrkit.save(stamped(), path)
+    xr.testing.assert_identical(attrkit.load(path), dataset())
+    attrkit.save(stamped(), path, overwrite=True)
+    xr.testing.assert_identical(attrkit.load(path), stamped())
+    attrkit.save(tree(), path, overwrite=True)
+    xr.testing.assert_identical(attrkit.load(path), tree())
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@both
+def test_overwriting_nothing_is_saving(tmp_path, suffix):
+    attrkit.save(stamped(), tmp_path / f"run{suffix}", overwrite=True)
+    xr.testing.assert_identical(attrkit.load(tmp_path / f"run{suffix}"), stamped())
+
+
+def test_a_file_in_the_place_of_a_zarr_folder_is_replaced(tmp_path):
+    path = tmp_path / "run.zarr"
+    path.write_text("something")
+    try:
+        attrkit.save(stamped(), path, overwrite=True)
+    except StoreError:
+        assert path.read_text() == "something"
+    assert os.listdir(tmp_path) == ["run.zarr"]
+
+
+@pytest.mark.parametrize("name", ["run", "run.csv", "run.zip", "run.nc.gz", "run."])
+def test_other_suffixes_are_refused_before_anything_is_done(tmp_path, name):
+    with pytest.raises(StoreError, match=r"ends in '.*'; accepted are .zarr, .nc, .nc4, .h5netcdf"):
+        attrkit.save(stamped(), tmp_path / "new" / name)
+    with pytest.raises(StoreError, match=r"accepted are .zarr, .nc"):
+        attrkit.load(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+# What is not saved
+
+
+@both
+def test_data_that_are_not_valid_are_not_written(tmp_path, suffix):
+    path = tmp_path / "new" / f"run{suffix}"
+    with pytest.raises(SchemaError, match="dimension 'channel' has no coordinate"):
+        attrkit.save(dataset().drop_vars("channel"), path)
+    with pytest.raises(SchemaError, match="group 'b': none of attribution, attention, activation"):
+        attrkit.save({"a": dataset(), "b": xr.Dataset(attrs={"schema": "attrkit-1"})}, path)
+    with pytest.raises(InputError, match="got a int; accepted are a Dataset"):
+        attrkit.save(3, path)
+    assert os.listdir(tmp_path) == []
+
+
+@both
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=["full", "interrupted"])
+def test_a_write_that_fails_leaves_things_as_they_were(tmp_path, monkeypatch, suffix, there, error):
+    path = tmp_path / f"run{suffix}"
+    if there:
+        attrkit.save(stamped(), path)
+
+    def write_some(self, part, **kwargs):
+        if suffix == ".zarr":
+            part.mkdir()
+        (part / "half" if suffix == ".zarr" else part).write_text("half")
+        raise error
+
+    monkeypatch.setattr(xr.Dataset, "to_zarr" if suffix == ".zarr" else "to_netcdf", write_some)
+    with pytest.raises(StoreError if isinstance(error, OSError) else KeyboardInterrupt) as caught:
+        attrkit.save(dataset(), path, overwrite=True)
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"{path} could not be written: disk full"
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ([path.name] if there else [])
+    if there:
+        xr.testing.assert_identical(attrkit.load(path), stamped())
+
+
+@both
+def test_a_dataset_no_file_can_hold_leaves_nothing_behind(tmp_path, suffix):
+    odd = stamped().assign(mine=("sample", np.array([{}], dtype=object)))
+    with pytest.raises((ValueError, StoreError), match="infer dtype"):
+        attrkit.save(odd, tmp_path / f"run{suffix}")
+    assert os.listdir(tmp_path) == []
+
+
+def odd_datasets():
+    index = pd.MultiIndex.from_product([[1, 2], [3, 4]])
+    levels = xr.Coordinates.from_pandas_multiindex(index, "timestep")
+    stamped_units = stamped()
+    stamped_units["timestep"].attrs["units"] = "UTC"
+    return {
+        "objects": dataset().assign(mine=("sample", np.array([{}, []], dtype=object))),
+        "two indices": build(
+            {"attribution": xr.DataArray(np.zeros((2, 4)), dims=("sample", "timestep"), coords=levels)}
+        ),
+        "a name with a slash": dataset().assign({"a/b": ("sample", [1, 2])}),
+        "stamps with units": stamped_units,
+    }
+
+
+@both
+@pytest.mark.parametrize("kind", ["objects", "two indices", "a name with a slash", "stamps with units"])
+@bug("only OSError is turned into StoreError; errors of xarray come raw, or an unreadable zarr is written")
+def test_a_dataset_no_file_can_hold_is_refused_by_an_error_of_ours(tmp_path, suffix, kind):
+    with pytest.raises(AttrkitError):
+        attrkit.save(odd_datasets()[kind], tmp_path / f"run{suffix}")
+
+
+@both
+@pytest.mark.parametrize("below", [(), ("deeper",)])
+@bug("the folder is made outside the try: FileExistsError and NotADirectoryError come raw")
+def test_a_folder_that_is_a_file_is_refused(tmp_path, suffix, below):
+    (tmp_path / "file").write_text("something")
+    with pytest.raises(StoreError, match="could not be written"):
+        attrkit.save(stamped(), tmp_path.joinpath("file", *below, f"run{suffix}"))
+
+
+# What is not loaded
+
+
+@both
+def test_a_file_that_is_not_there_is_named(tmp_path, suffix):
+    with pytest.raises(StoreError, match=rf"there is no file .*run{suffix}"):
+        attrkit.load(tmp_path / f"run{suffix}")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 0.1, 0.5, 0.99])
+def test_a_netcdf_file_that_was_cut_is_refused(tmp_path, keep):
+    path = tmp_path / "run.nc"
+    attrkit.save(tree(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    with pytest.raises(StoreError, match=r"run\.nc cannot be read as h5netcdf"):
+        attrkit.load(path)
+
+
+@pytest.mark.parametrize("part", ["zarr.json", "attribution/zarr.json"])
+@pytest.mark.parametrize("text", ["", "{", '{"zarr_format": 3}', '{"zarr_format": 9, "node_type": "group"}'])
+def test_a_zarr_folder_whose_metadata_were_cut_is_refused(tmp_path, text, part):
+    path = tmp_path / "run.zarr"
+    attrkit.save(stamped(), path)
+    (path / part).write_text(text)
+    with pytest.raises(AttrkitError, match=r"run\.zarr"):
+        attrkit.load(path)
+
+
+@bug("TypeError of zarr")
+def test_a_zarr_folder_with_metadata_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "run.zarr"
+    attrkit.save(stamped(), path)
+    (path / "zarr.json").write_text("[]")
+    with pytest.raises(StoreError, match=r"run\.zarr cannot be read as zarr"):
+        attrkit.load(path)
+
+
+@bug("RuntimeError: Zstd decompression error")
+def test_a_zarr_folder_whose_values_were_cut_is_refused(tmp_path):
+    path = tmp_path / "run.zarr"
+    attrkit.save(stamped(), path)
+    for file in (path / "attribution" / "c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:9])
+    with pytest.raises(StoreError, match=r"run\.zarr cannot be read as zarr"):
+        attrkit.load(path)
+
+
+@pytest.mark.parametrize("name", ["run.zarr", "run.nc"])
+def test_a_folder_or_file_of_something_else_is_refused(tmp_path, name):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / name).write_text("something")
+    (tmp_path / "folder" / name).mkdir(parents=True)
+    for place in ("text", "folder"):
+        with pytest.raises(StoreError, match=f"{name} cannot be read as"):
+            attrkit.load(tmp_path / place / name)
+
+
+@both
+def test_a_valid_file_that_is_not_ours_is_refused_with_its_faults(tmp_path, suffix):
+    path = tmp_path / f"weather{suffix}"
+    foreign = xr.Dataset({"rain": (("time", "lat"), np.zeros((2, 3)))}, coords={"time": [0, 1]})
+    foreign.to_zarr(path, consolidated=False) if suffix == ".zarr" else foreign.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(SchemaError) as caught:
+        attrkit.load(path)
+    for part in (
+        str(path),
+        "'schema' is missing",
+        "variables are ['rain']",
+        "dimension 'lat' has no coordinate",
+    ):
+        assert part in str(caught.value)
+
+
+@both
+def test_a_tree_that_is_not_ours_is_refused_with_its_groups(tmp_path, suffix):
+    path = tmp_path / f"weather{suffix}"
+    foreign = xr.DataTree.from_dict({"a": dataset(), "b": xr.Dataset({"rain": ("time", [1, 2])})})
+    foreign.to_zarr(path, consolidated=False) if suffix == ".zarr" else foreign.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(
+        SchemaError, match=r"weather.*not an attrkit tree:\n  - group 'b': attribute 'schema' is missing"
+    ):
+        attrkit.load(path)
+
+
+@both
+def test_a_file_of_another_version_is_refused_with_both(tmp_path, suffix):
+    path = tmp_path / f"run{suffix}"
+    future = dataset().assign_attrs(schema="attrkit-99")
+    future.to_zarr(path, consolidated=False) if suffix == ".zarr" else future.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(SchemaError, match="'schema' is 'attrkit-99'; this version reads 'attrkit-1'"):
+        attrkit.load(path)
+
+
+@both
+def test_what_was_loaded_is_in_memory(tmp_path, suffix):
+    path = tmp_path / f"run{suffix}"
+    attrkit.save(dataset(), path)
+    back = attrkit.load(path)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    np.testing.assert_array_equal(back["attribution"].values, dataset()["attribution"].values)
