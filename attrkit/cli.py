@@ -56,7 +56,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for model, dataset and figures; new or empty.")] = Path(
         "attrkit-demo"
     ),
-    epochs: Annotated[int, typer.Option(min=1, help="Training epochs.")] = 12,
+    epochs: Annotated[int, typer.Option(min=1, help="Training epochs.")] = 18,
     samples: Annotated[int, typer.Option(min=3, help="Windows to explain.")] = 48,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
@@ -143,7 +143,7 @@ def doctor() -> None:
         table.add_column(column, overflow="fold")
     for finding in examine():
         check = finding.check
-        why = f"{finding.reason}\n{check.install}" if finding.reason else ""
+        why = "\n".join(filter(None, [finding.reason, check.install])) if finding.reason else ""
         table.add_row(check.name, "no" if finding.reason else "yes", finding.version, check.gives, why)
     Console().print(table)
 

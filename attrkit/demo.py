@@ -19,7 +19,7 @@ from attrkit.inputs import windows
 from attrkit.models import load_model
 from attrkit.store import save
 
-LENGTH = 30
+LENGTH = 14
 TARGET = "temp_max"
 TEST_YEAR = "2015"
 
@@ -37,14 +37,14 @@ class Forecast:
         return float(np.abs(predicted - self.y).mean()) * self.scale
 
 
-def run_demo(out: Path, *, epochs: int = 12, n_samples: int = 48, seed: int = 0, show_progress: bool = True) -> str:
+def run_demo(out: Path, *, epochs: int = 18, n_samples: int = 48, seed: int = 0, show_progress: bool = True) -> str:
     """Train a forecaster, save it, load it as a stranger would, and explain it.
 
     Parameters
     ----------
     out : Path
         Folder for the model, the dataset and the figures; it must be new or empty.
-    epochs : int, default 12
+    epochs : int, default 18
     n_samples : int, default 48
         Test windows explained, spread over the test year.
     seed : int, default 0
@@ -80,7 +80,7 @@ def run_demo(out: Path, *, epochs: int = 12, n_samples: int = 48, seed: int = 0,
             "attention": ("attention", {"reduce": "mean"}),
             "input x gradient": "input_x_gradient",
             "integrated gradients": ("integrated_gradients", {"n_steps": 64}),
-            "occlusion": ("occlusion", {"window": 3, "stride": 1}),
+            "occlusion": "occlusion",
         },
         seed=seed,
         show_progress=show_progress,
@@ -124,12 +124,12 @@ def _train(data: Forecast, path: Path, *, epochs: int, seed: int, show_progress:
         [
             keras.layers.Input(data.x.shape[1:]),
             keras.layers.LSTM(32, return_sequences=True),
-            SeqSelfAttention(attention_activation="sigmoid"),
+            SeqSelfAttention(attention_width=5),
             keras.layers.Flatten(),
-            keras.layers.Dense(1),
+            keras.layers.Dense(1, kernel_regularizer=keras.regularizers.l2(0.01)),
         ]
     )
-    model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="mse")
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss="mse")
     with tqdm(total=epochs, desc="training", unit="epoch", disable=not show_progress) as bar:
         tick = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         model.fit(data.x.values, data.y, epochs=epochs, batch_size=32, verbose=0, callbacks=[tick])

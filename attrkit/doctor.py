@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """One thing to look for: ``code`` prints a version; ``gives`` is what it is for, ``install`` how to get it."""
+    """One thing to look for.
+
+    ``code`` prints a version where it is usable and fails with the reason where not; ``gives`` says what it is for,
+    ``install`` how to get it.
+    """
 
     name: str
     code: str
     gives: str
     install: str
-    env: dict[str, str] = {}  # noqa: RUF012 - never changed
+    env: tuple[tuple[str, str], ...] = ()
 
 
 class Finding(NamedTuple):
@@ -25,24 +29,47 @@ class Finding(NamedTuple):
     reason: str
 
 
+_KERAS_3 = """
+import tensorflow, keras
+if keras.__version__[0] != "3":
+    raise SystemExit(f"the Keras installed is {keras.__version__}")
+print(f"{keras.__version__} on TensorFlow {tensorflow.__version__}")
+"""
+
+_KERAS_2 = """
+import tensorflow
+try:
+    import tf_keras as keras
+except ImportError:
+    import keras
+if keras.__version__[0] != "2":
+    raise SystemExit(f"the Keras installed is {keras.__version__}, and tf-keras is not there")
+print(f"{keras.__version__} on TensorFlow {tensorflow.__version__}")
+"""
+
+_NOT_YET = """
+from importlib.metadata import PackageNotFoundError, version
+try:
+    found = f"{{version('{0}')}} is installed, but"
+except PackageNotFoundError:
+    found = "not installed, and"
+raise SystemExit(f"{{found}} this version of attrkit has nothing that uses it")
+"""
+
 CHECKS = (
     Check(
-        "Keras 3 on TensorFlow",
-        "import tensorflow, keras; assert keras.__version__[0] == '3', f'Keras {keras.__version__} is not Keras 3'; "
-        "print(f'{keras.__version__} on TensorFlow {tensorflow.__version__}')",
-        "models of Keras 3",
+        "Keras 3",
+        _KERAS_3,
+        "models of Keras 3 on TensorFlow",
         "pip install 'attrkit[tensorflow]'",
-        {"KERAS_BACKEND": "tensorflow"},
+        (("KERAS_BACKEND", "tensorflow"),),
     ),
     Check(
-        "Keras 2 on TensorFlow",
-        "import tensorflow as tf\n"
-        "try:\n    import tf_keras as keras\nexcept ImportError:\n    import keras\n"
-        "assert keras.__version__.startswith('2'), f'Keras {keras.__version__} is not Keras 2'\n"
-        "print(f'{keras.__version__} on TensorFlow {tf.__version__}')",
-        "models of Keras 2",
-        "pip install tf-keras, and set TF_USE_LEGACY_KERAS=1",
-        {"TF_USE_LEGACY_KERAS": "1"},
+        "Keras 2",
+        _KERAS_2,
+        "models of Keras 2 (tf-keras; set TF_USE_LEGACY_KERAS=1)",
+        "pip install tf-keras",
+        (("TF_USE_LEGACY_KERAS", "1"),),
     ),
     Check(
         "keras-self-attention",
@@ -56,6 +83,10 @@ CHECKS = (
         "attrkit demo",
         "pip install 'attrkit[demo]'",
     ),
+    Check("PyTorch", _NOT_YET.format("torch"), "models of PyTorch", ""),
+    Check("JAX", _NOT_YET.format("jax"), "Keras 3 on JAX, JAX functions", ""),
+    Check("iNNvestigate", _NOT_YET.format("innvestigate"), "its analyzers", ""),
+    Check("Captum", _NOT_YET.format("captum"), "its methods", ""),
 )
 
 
@@ -77,7 +108,7 @@ def examine(*, timeout: float = 180) -> list[Finding]:
 
 
 def _try(check: Check, timeout: float) -> Finding:
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **check.env}
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **dict(check.env)}
     try:
         done = subprocess.run(
             [sys.executable, "-c", check.code], env=env, capture_output=True, text=True, timeout=timeout, check=False

@@ -94,7 +94,7 @@ def layer_outputs(
 
     Examples
     --------
-    >>> layer_outputs(model, x, "lstm")["lstm"]["activation"].dims  # doctest: +SKIP
+    >>> layer_outputs(model, x, "lstm")["lstm"]["activation"].dims
     ('sample', 'timestep', 'channel')
     """
     adapter = adapt(model).configured(batch_size=batch_size, show_progress=show_progress)

@@ -51,7 +51,9 @@ def load_model(
 
     Examples
     --------
-    >>> model = attrkit.load_model("trained.keras")  # doctest: +SKIP
+    >>> model = attrkit.load_model("trained.keras")
+    >>> [layer.name for layer in model.layers][:2]
+    ['lstm', 'attention']
     """
     source = Path(path)
     if source.suffix not in _KERAS:

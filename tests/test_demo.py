@@ -69,11 +69,11 @@ def test_extract_and_plot_from_files(demo, tmp_path):
     done = run("extract", model, "series.csv", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     ds = attrkit.load(tmp_path / "ig.nc")
-    assert dict(ds["attribution"].sizes) == {"sample": 2, "timestep": 30, "channel": 4}
+    assert dict(ds["attribution"].sizes) == {"sample": 4, "timestep": 14, "channel": 4}
     assert ds["channel"].values.tolist() == ["a", "b", "c", "d"]
-    assert str(ds["time"].values[1, 0])[:10] == "2020-01-31"
+    assert str(ds["time"].values[1, 0])[:10] == "2020-01-15"
 
-    np.save(tmp_path / "windows.npy", rng.standard_normal((3, 30, 4)))
+    np.save(tmp_path / "windows.npy", rng.standard_normal((3, 14, 4)))
     done = run(
         "extract",
         model,

@@ -143,7 +143,7 @@ class Adapter(ABC):
         group_size = min(self.batch_size, len(x))
         row_count = min(self.batch_size, len(x) * n_steps)
         out = np.empty_like(x)
-        with tqdm(total=len(x) * n_steps, desc="gradients", unit="row", disable=not self.show_progress) as bar:
+        with self._bar("gradients", len(x) * n_steps) as bar:
             for start in range(0, len(x), group_size):
                 group = slice(start, start + group_size)
                 count = len(x[group])
@@ -230,12 +230,16 @@ class Adapter(ABC):
         """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""
         count = x.count if isinstance(x, LazyRows) else len(x)
         size = min(self.batch_size, count)
-        with tqdm(total=count, desc=label, unit="row", disable=not self.show_progress) as bar:
+        with self._bar(label, count) as bar:
             for start in range(0, count, size):
                 stop = min(start + size, count)
                 batch = x.make(np.arange(start, stop)) if isinstance(x, LazyRows) else x[start:stop]
                 yield _pad(batch, size), len(batch)
                 bar.update(len(batch))
+
+    def _bar(self, label: str, total: int) -> Any:
+        # What takes less than a second needs no bar, and a finished one no line.
+        return tqdm(total=total, desc=label, unit="row", delay=1, leave=False, disable=not self.show_progress)
 
     # ---- what a framework fills in ----------------------------------------------------------------------------
 
