@@ -1,0 +1,245 @@
+"""What users pass to a plot, as an ordered dict of datasets, and what they select of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from attrkit.errors import InputError
+from attrkit.schema import CONTENT
+
+Data = xr.Dataset | xr.DataTree | xr.DataArray | Mapping[str, xr.Dataset | xr.DataArray]
+"""A dataset (one extractor), a tree or mapping (one entry each), or a DataArray, with or without ``extractor``."""
+
+DRAWABLE = (*CONTENT, "input")
+
+
+def datasets(data: Data) -> dict[str, xr.Dataset]:
+    """Bring what a user passes to a plot into one form.
+
+    Parameters
+    ----------
+    data : Dataset, DataTree, DataArray or mapping of str to Dataset or DataArray
+        A Dataset is one extractor, named by its attribute ``method``. A DataArray with a dim ``extractor`` is
+        split along it.
+
+    Returns
+    -------
+    dict of str to Dataset
+        In the order that came, each with a dim ``sample``.
+
+    Raises
+    ------
+    InputError
+        If `data` is of another type, is empty, or an entry holds nothing that can be drawn.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"attribution": (("sample", "timestep"), np.zeros((2, 3)))}, attrs={"method": "zeros"})
+    >>> list(datasets(ds)), list(datasets({"a": ds, "b": ds}))
+    (['zeros'], ['a', 'b'])
+    """
+    entries: dict[str, Any]
+    if isinstance(data, xr.DataTree) and data.children:
+        # Names of layers may hold slashes, which make groups in groups.
+        nodes = {node.path.removeprefix(data.path).strip("/"): node for node in data.subtree if node.has_data}
+        entries = {name: node.to_dataset(inherit=False) for name, node in nodes.items()}
+    elif isinstance(data, xr.DataTree):
+        entries = {data.name or _name(data.to_dataset()): data.to_dataset()}
+    elif isinstance(data, xr.DataArray) and "extractor" in data.dims:
+        parts = [data.isel(extractor=i, drop=True) for i in range(data.sizes["extractor"])]
+        entries = dict(zip(map(str, data.get_index("extractor")), parts, strict=True))
+    elif isinstance(data, xr.DataArray | xr.Dataset):
+        entries = {_name(data): data}
+    elif isinstance(data, Mapping):
+        entries = {str(name): value for name, value in data.items()}
+    else:
+        raise InputError(
+            f"nothing to plot in a {type(data).__name__}; accepted are a Dataset, a DataTree, "
+            "a DataArray, or a dict of names to Datasets or DataArrays"
+        )
+    if not entries:
+        raise InputError(f"nothing to plot: the {type(data).__name__} is empty; at least one extractor is needed")
+    return {name: _dataset(value, name) for name, value in entries.items()}
+
+
+def _name(data: xr.Dataset | xr.DataArray) -> str:
+    known = "layer" if "activation" in getattr(data, "data_vars", ()) and "layer" in data.attrs else "method"
+    if known in data.attrs:
+        return str(data.attrs[known])
+    if isinstance(data, xr.DataArray):
+        return str(data.name or "attribution")
+    return next((name for name in DRAWABLE if name in data), "dataset")
+
+
+def _dataset(value: object, name: str) -> xr.Dataset:
+    if isinstance(value, xr.DataTree):
+        value = value.to_dataset(inherit=False)
+    if isinstance(value, xr.DataArray):
+        guess = "attention" if "key_timestep" in value.dims else "attribution"
+        value = value.to_dataset(name=value.name if value.name in DRAWABLE else guess)
+    if not isinstance(value, xr.Dataset):
+        raise InputError(f"{name!r} is a {type(value).__name__}; accepted are a Dataset or a DataArray")
+    drawable = [known for known in DRAWABLE if known in value]
+    if not drawable:
+        raise InputError(
+            f"{name!r} is not an attrkit dataset: its variables are {sorted(map(str, value.data_vars))}; "
+            f"a plot needs one of {', '.join(DRAWABLE)}"
+        )
+    if "sample" not in value.dims:
+        value = value.expand_dims("sample")
+    if any(value[known].size == 0 for known in drawable):
+        raise InputError(f"{name!r} is empty: its sizes are {dict(value.sizes)}")
+    return value
+
+
+def content(ds: xr.Dataset, name: str, variables: Iterable[str]) -> xr.DataArray:
+    """Return the first of `variables` that a dataset holds, blank where the dataset's mask says padding.
+
+    Parameters
+    ----------
+    ds : Dataset
+    name : str
+        Name of the extractor, for the message.
+    variables : iterable of str
+
+    Returns
+    -------
+    DataArray
+
+    Raises
+    ------
+    InputError
+        If there is none of them.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"input": ("sample", [1.0])})
+    >>> content(ds, "mine", ["attribution", "input"]).name
+    'input'
+    """
+    variables = tuple(variables)
+    for variable in variables:
+        if variable in ds:
+            return blank(ds[variable], ds)
+    raise InputError(
+        f"{name!r} holds none of {', '.join(variables)}; its variables are {sorted(map(str, ds.data_vars))}"
+    )
+
+
+def blank(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """Set padded steps, and infinities, to NaN: out of every range, and drawn blank.
+
+    Parameters
+    ----------
+    array : DataArray
+        A variable of `ds`.
+    ds : Dataset
+        With or without ``mask`` of shape (sample, timestep).
+
+    Returns
+    -------
+    DataArray
+        Of the same shape. Where ``query_timestep`` or ``key_timestep`` has the length of the mask, padded
+        queries or keys are blank.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"attribution": (("sample", "timestep"), [[1.0, 2.0]]),
+    ...                  "mask": (("sample", "timestep"), [[True, False]])})
+    >>> blank(ds["attribution"], ds).values
+    array([[ 1., nan]])
+    """
+    array = array.where(np.isfinite(array)) if array.dtype.kind == "f" else array.astype(float)
+    if "mask" not in ds:
+        return array
+    for dim in ("timestep", "query_timestep", "key_timestep"):
+        if dim in array.dims and array.sizes[dim] == ds.sizes["timestep"]:
+            # Without coordinates: query and key axes may carry labels of their own.
+            array = array.where(xr.DataArray(ds["mask"].values, dims=("sample", dim)))
+    return array
+
+
+def only_dims(array: xr.DataArray, accepted: Iterable[str], name: str) -> xr.DataArray:
+    """Drop dims of length one that a plot does not draw, and refuse longer ones.
+
+    Raises
+    ------
+    InputError
+        If a dim that is not in `accepted` has more than one label.
+
+    Examples
+    --------
+    >>> only_dims(xr.DataArray(np.zeros((1, 4)), dims=("output", "timestep")), ["timestep"], "mine").dims
+    ('timestep',)
+    """
+    accepted = tuple(accepted)
+    for dim in [str(dim) for dim in array.dims if dim not in accepted]:
+        if array.sizes[dim] > 1:
+            labels = array.get_index(dim)
+            raise InputError(
+                f"{array.name} of {name!r} has {len(labels)} labels along {dim!r} ({enumerate_labels(labels)}), "
+                f"and this plot draws {', '.join(accepted)}; select one label first, "
+                f"such as .sel({dim}={labels.tolist()[0]!r})"
+            )
+        array = array.isel({dim: 0}, drop=True)
+    return array
+
+
+def pick(ds: xr.Dataset | xr.DataArray, dim: str, labels: Any, *, first: int | None = None) -> np.ndarray:
+    """Return the positions of the labels that a user asked for along one dim.
+
+    Parameters
+    ----------
+    ds : Dataset or DataArray
+    dim : str
+    labels : label, list of labels or None
+        None for the `first` ones.
+    first : int, optional
+        How many None stands for; all without it.
+
+    Returns
+    -------
+    ndarray of int, shape (picked,)
+
+    Raises
+    ------
+    InputError
+        If a label is not there, or no label is asked for.
+
+    Examples
+    --------
+    >>> array = xr.DataArray([1, 2, 3], coords={"channel": ["a", "b", "c"]}, dims="channel")
+    >>> pick(array, "channel", ["c", "a"])
+    array([2, 0])
+    >>> pick(array, "channel", "rain")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: unknown channel 'rain'; accepted are 'a', 'b', 'c'
+    """
+    index = ds.get_index(dim)
+    if labels is None:
+        return np.arange(len(index))[:first]
+    if np.ndim(labels) == 0 and not isinstance(labels, slice | set | range):
+        labels = [labels.item() if isinstance(labels, xr.DataArray) else labels]
+    try:
+        wanted = pd.Index(list(labels))
+        if isinstance(index, pd.DatetimeIndex):
+            wanted = pd.DatetimeIndex(wanted)
+    except (TypeError, ValueError) as err:
+        raise InputError(f"{labels!r} is no label and no list of labels of {dim!r}") from err
+    if not len(wanted):
+        raise InputError(f"no {dim} to draw: an empty list came; accepted are {enumerate_labels(index)}")
+    positions = index.get_indexer(wanted)
+    if (positions < 0).any():
+        missing = wanted[positions < 0]
+        raise InputError(f"unknown {dim} {enumerate_labels(missing)}; accepted are {enumerate_labels(index)}")
+    return positions
+
+
+def enumerate_labels(index: pd.Index, *, most: int = 10) -> str:
+    """Write labels out for a message, the first few of many."""
+    shown = ", ".join(repr(label) for label in index[:most].tolist())
+    return shown if len(index) <= most else f"{shown}, ... ({len(index)} in all)"

@@ -1,0 +1,238 @@
+"""Grids of heat maps under one colour bar: what the plots of attribution and of attention share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from attrkit.errors import InputError
+from attrkit.plot._data import blank, only_dims, pick
+from attrkit.plot._style import fold, fold_to, text
+from attrkit.plot.draw import draw_mesh
+from attrkit.plot.panels import Panels, count, label_of, make_panels, title_rows
+from attrkit.plot.scale import Colors, draw_colorbar
+from attrkit.plot.ticks import Steps, place, set_ticks, steps
+
+VISUALS = ("mesh", "title", "row_title", "xlabel", "ylabel", "colorbar", "note")
+MOST_HEADS = 8
+"""Layer and head combinations of one extractor that are drawn unless the user names some."""
+
+ATTENTION_DIMS = ("sample", "layer", "head", "query_timestep", "key_timestep")
+
+
+class Column(NamedTuple):
+    """One matrix a sample: its labels, the title, and values of shape (sample, y, x) or (sample, x)."""
+
+    labels: dict[str, Any]
+    title: str
+    data: xr.DataArray
+
+    @property
+    def x(self) -> str:
+        """Dim along x."""
+        return next(str(dim) for dim in ("timestep", "key_timestep") if dim in self.data.dims)
+
+    @property
+    def y(self) -> str | None:
+        """Dim along y, if there is one."""
+        return next((str(dim) for dim in ("channel", "query_timestep") if dim in self.data.dims), None)
+
+    def matrix(self, sample: int) -> xr.DataArray:
+        """Values of one sample, of shape (y, x)."""
+        one = self.data.isel(sample=sample)
+        return one.transpose(self.y, self.x) if self.y else one.expand_dims("one")
+
+    def steps(self, sample: int) -> tuple[Steps, Steps]:
+        """Where the steps of x and of y lie for one sample."""
+        if self.y == "query_timestep":
+            return steps(self.data, self.x, sample=sample), steps(self.data, self.y, sample=sample)
+        names = np.array(["all channels"])
+        if self.y:
+            names = np.array([text(label) for label in self.data.get_index(self.y)], dtype=object)
+        return steps(self.data, self.x, sample=sample), place(names)
+
+
+def attention_columns(
+    ds: xr.Dataset, extractor: str, *, layer: Any = None, head: Any = None
+) -> tuple[list[Column], str]:
+    """Split attention into one matrix a layer and head, and say how many of them these are."""
+    array = only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, extractor)
+    for dim, labels in {"layer": layer, "head": head}.items():
+        if dim in array.dims:
+            array = array.isel({dim: pick(array, dim, labels)})
+        elif labels is not None:
+            raise InputError(f"attention of {extractor!r} has no dim {dim!r}; its dims are {array.dims}")
+    over = [dim for dim in ("layer", "head") if dim in array.dims]
+    columns = []
+    for at in np.ndindex(*(array.sizes[dim] for dim in over)):
+        labels = {dim: array.get_index(dim)[i] for dim, i in zip(over, at, strict=True)}
+        words = ", ".join(f"{dim} {text(label)}" for dim, label in labels.items())
+        data = array.isel(dict(zip(over, at, strict=True)))
+        columns.append(Column({"extractor": extractor, **labels}, words, data))
+    most = len(columns) if head is not None or layer is not None else MOST_HEADS
+    return columns[:most], count(min(most, len(columns)), len(columns), "attention head")
+
+
+def label_columns(columns: Sequence[Column], *, show_name: bool) -> tuple[pd.Index, list[Column]]:
+    """Name the columns by what differs between them: extractor, layer, head, or several of these."""
+    rows = [{key: column.labels.get(key, "") for key in ("extractor", "layer", "head")} for column in columns]
+    present = [key for key in ("extractor", "layer", "head") if any(key in column.labels for column in columns)]
+    differ = [key for key in present if len({row[key] for row in rows}) > 1] or present[-1:]
+    titled = []
+    for column in columns:
+        name = column.labels["extractor"] if show_name or not column.title else ""
+        titled.append(column._replace(title=", ".join(part for part in (name, column.title) if part)))
+    if len(differ) == 1:
+        return pd.Index([row[differ[0]] for row in rows], name=differ[0]), titled
+    index = pd.MultiIndex.from_tuples([tuple(row[key] for key in differ) for row in rows], names=differ)
+    index.name = "column"
+    return index, titled
+
+
+def pick_samples(arrays: Sequence[xr.DataArray], samples: Any, first: int | None) -> tuple[list[xr.DataArray], str]:
+    """Take the same samples of every array, and say how many of them these are."""
+    labels = arrays[0].get_index("sample")[pick(arrays[0], "sample", samples, first=first)]
+    taken = [array.isel(sample=pick(array, "sample", labels.tolist())) for array in arrays]
+    return taken, count(len(labels), arrays[0].sizes["sample"], "sample")
+
+
+def pick_channels(arrays: Sequence[xr.DataArray], channels: Any) -> list[xr.DataArray]:
+    """Take channels of the arrays that have any."""
+    resolved = [array for array in arrays if "channel" in array.dims]
+    if channels is not None and not resolved:
+        raise InputError(f"channels={channels!r}, but nothing here has a dim 'channel'; accepted is None")
+    return [
+        array.isel(channel=pick(array, "channel", channels)) if "channel" in array.dims else array for array in arrays
+    ]
+
+
+def grey_means(arrays: Sequence[xr.DataArray], *, masked: bool) -> str:
+    """Say what blank cells are, if there are any."""
+    if not any(bool(array.isnull().any()) for array in arrays):
+        return ""
+    return "grey: padding" if masked else "grey: no value"
+
+
+def mesh_colors(style: dict[str, Any] | None) -> Any:
+    """Take the colormap out of a user's style, for the colour bar needs it too; refuse a range."""
+    for name in ("norm", "vmin", "vmax"):
+        if style and name in style:
+            raise InputError(f"{name!r} is no style: all panels share one range; choose it by scale and robust")
+    return style.pop("cmap", None) if style else None
+
+
+def draw_grid(panels: Panels, columns: Sequence[Column], colors: Colors, styles: dict[str, Any]) -> None:
+    """Draw the matrices of all columns and samples with titles and labels.
+
+    Parameters
+    ----------
+    panels : Panels
+        With two dims; one of them is ``sample``.
+    columns : sequence of Column
+    colors : Colors
+    styles : dict
+        By visual, see `VISUALS`.
+    """
+    samples = columns[0].data.get_index("sample")
+    names = [label_of(columns[0].data, "sample", label) for label in samples]
+    titles = [column.title for column in columns]
+    upright = panels.axes.dims[0] == "sample"
+    last_row = panels.axes.shape[0] - 1
+    places = {}
+    for row, col in np.ndindex(*panels.axes.shape):
+        sample, column = (row, columns[col]) if upright else (col, columns[row])
+        places[row, col] = (column, *column.steps(sample))
+        if styles["mesh"] is not None:
+            x, y = places[row, col][1:]
+            ax: Any = panels.axes.values[row, col]
+            artist = draw_mesh(
+                column.matrix(sample), ax, x=x, y=y, norm=colors.norm, cmap=colors.cmap, **styles["mesh"]
+            )
+            panels.keep("mesh", artist, (row, col))
+    x_labels: dict[tuple[int, int], str] = {}
+    y_labels: dict[tuple[int, int], str] = {}
+    for (row, col), (column, x, y) in places.items():
+        ax = panels.axes.values[row, col]
+        below, left = places.get((row + 1, col)), places.get((row, col - 1))
+        outer_x = row == last_row or below is None or not below[1].same(x)
+        outer_y = left is None or not left[2].same(y)
+        set_ticks(ax.xaxis, x, show=outer_x)
+        set_ticks(ax.yaxis, y, show=outer_y)
+        if column.y is None:
+            ax.tick_params(axis="y", length=0, labelrotation=90)
+            for label in ax.get_yticklabels():
+                label.set_va("center")
+        if row == last_row and x.label:
+            x_labels[row, col] = x.label
+        if outer_y and _needs_label(column):
+            y_labels[row, col] = y.label or str(column.data[column.y].attrs.get("long_name", column.y))
+        if styles["title"] is not None and row == 0:
+            words = titles[col] if upright else names[col]
+            panels.keep("title", ax.set_title(fold_to(words, ax), **styles["title"]), (row, col))
+    label_axes(panels, "x", x_labels, styles["xlabel"], common=len(x_labels) == panels.axes.shape[1])
+    label_axes(panels, "y", y_labels, styles["ylabel"], common={col for _, col in y_labels} == {0})
+    if styles["row_title"] is not None:
+        title_rows(panels, names if upright else titles, styles["row_title"])
+    if styles["colorbar"] is not None:
+        add_colorbar(panels, colors, styles["colorbar"])
+
+
+def label_axes(
+    panels: Panels,
+    axis: str,
+    labels: Mapping[Any, str],
+    style: Mapping[str, Any] | None,
+    *,
+    common: bool,
+) -> None:
+    """Label the x or y axes of panels: once for the figure if they have one label in `common`, else each."""
+    if style is None or not labels:
+        return
+    figure = panels.figure
+    if panels.own and common and len(labels) > 1 and len(set(labels.values())) == 1:
+        words = next(iter(labels.values()))
+        length = (figure.bbox.width if axis == "x" else figure.bbox.height) / figure.dpi * 72
+        write = figure.supxlabel if axis == "x" else figure.supylabel
+        panels.keep(f"{axis}label", write(fold(words, 0.9 * length), **{"fontsize": 8, **style}))
+        return
+    for at, words in labels.items():
+        ax: Any = panels.axes.values[at]
+        folded = fold_to(words, ax, along="width" if axis == "x" else "height")
+        write = ax.set_xlabel if axis == "x" else ax.set_ylabel
+        panels.keep(f"{axis}label", write(folded, **style), at)
+
+
+def _needs_label(column: Column) -> bool:
+    """Names of channels speak for themselves; numbers do not."""
+    if column.y is None:
+        return False
+    labels = column.data.get_index(column.y)
+    return column.y == "query_timestep" or pd.api.types.is_numeric_dtype(labels.dtype)
+
+
+def add_colorbar(panels: Panels, colors: Colors, style: dict[str, Any]) -> None:
+    """Draw the colour bar of the figure, its label in as many lines as its height needs."""
+    bar = draw_colorbar(colors, list(panels.axes.values.ravel()), **style)
+    bar.ax.tick_params(labelsize=7, length=2.5, width=0.6, pad=2)
+    figure = panels.figure
+    bar.set_label(fold(colors.label, 0.8 * figure.bbox.height / figure.dpi * 72))
+    panels.keep("colorbar", bar)
+
+
+def grid_panels(columns: Sequence[Column], *, row: str, col: str, labels: pd.Index, ax: Any, figsize: Any) -> Panels:
+    """Lay out a grid with room for as many channels as the columns have."""
+    if "sample" not in (row, col) or row == col:
+        raise InputError(f"row={row!r}, col={col!r}; accepted are 'sample' and '{labels.name}', one each")
+    samples = columns[0].data.get_index("sample")
+    index: dict[str, pd.Index] = {dim: samples if dim == "sample" else labels for dim in (row, col)}
+    n_rows, n_cols = (len(index[dim]) for dim in (row, col))
+    squares = any(column.y == "query_timestep" for column in columns)
+    # Matrices of queries by keys are about square, and no larger than they need be.
+    width = max(min(7.0, 1.2 + 2.5 * n_cols) if squares else 4.8 if n_cols == 1 else 7.0, 0.87 * n_cols)
+    lines = max((column.data.sizes["channel"] for column in columns if column.y == "channel"), default=1)
+    height = float(np.clip(0.13 * lines, 0.75, 3.0))
+    if squares:
+        height = max(height, (width - 1.2) / n_cols)
+    return make_panels(index, ax=ax, figsize=figsize or (width, max(1.9, 0.75 + n_rows * (height + 0.08))))

@@ -1,0 +1,249 @@
+"""The figure that a plot returns: its axes and artists, addressed by the labels of the data."""
+
+import io
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from attrkit.errors import InputError
+from attrkit.plot._style import DENSE, INK, NOTE, SAVE_RC, fold, rc, settle, text
+
+FORMATS = (".png", ".pdf", ".svg")
+
+
+class Panels:
+    """A figure whose axes and artists are found by label.
+
+    Parameters
+    ----------
+    figure : Figure or SubFigure
+    axes : DataArray of Axes
+        With a coordinate on every dim.
+    own : bool, optional
+        Whether attrkit made the figure, and so may write outside the axes.
+
+    Attributes
+    ----------
+    figure : Figure or SubFigure
+    axes : DataArray of Axes
+    artists : dict of str to DataArray
+        What was drawn, by name of visual; the labels are those of `axes`, or fewer for what the panels share.
+
+    Examples
+    --------
+    >>> panels = make_panels({"sample": ["a", "b"], "extractor": ["gradient"]})
+    >>> panels.axes.sel(sample="b", extractor="gradient").item()
+    <Axes: >
+    """
+
+    def __init__(self, figure: Figure | SubFigure, axes: xr.DataArray, *, own: bool = True) -> None:
+        self.figure = figure
+        self.axes = axes
+        self.artists: dict[str, xr.DataArray] = {}
+        self.own = own
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{dim}: {size}" for dim, size in self.axes.sizes.items())
+        return f"<Panels ({sizes}); artists: {', '.join(self.artists) or 'none'}>"
+
+    def keep(self, name: str, artist: Any, at: tuple[int, ...] | None = None) -> None:
+        """Hold an artist under the name of its visual: that of the panel `at`, or one for all panels."""
+        if at is None:
+            cell = np.empty((), dtype=object)
+            cell[()] = artist
+            self.artists[name] = xr.DataArray(cell)
+            return
+        if name not in self.artists:
+            self.artists[name] = xr.DataArray(np.full(self.axes.shape, None), self.axes.coords, self.axes.dims)
+        self.artists[name].values[at] = artist
+
+    def note(self, parts: Sequence[str], style: Mapping[str, Any] | None) -> None:
+        """Say in small letters above the panels what they leave out; not in a figure of the user's."""
+        words = "  ·  ".join(part for part in parts if part)
+        if words and style is not None and self.own:
+            settings = {"fontsize": 7, "color": NOTE, "x": 0.01, "ha": "left", **style}
+            self.keep("note", self.figure.suptitle(words, **settings))
+
+    def save(self, paths: str | PathLike[str] | Sequence[str | PathLike[str]], *, dpi: float = 200) -> list[Path]:
+        """Write the figure to one file or several.
+
+        Parameters
+        ----------
+        paths : path or sequence of paths
+            The suffix says the format: .png, .pdf or .svg.
+        dpi : float, optional
+            Dots per inch of PNG, and of heat maps inside PDF and SVG. Text and lines stay vectors there.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        InputError
+            If a suffix is not known or a folder is not there; then nothing is written.
+        """
+        several = [paths] if isinstance(paths, str | PathLike) else list(paths)
+        files = [Path(path) for path in several]
+        for file in files:
+            if file.suffix.lower() not in FORMATS:
+                raise InputError(f"cannot save {file.name!r}: accepted suffixes are {', '.join(FORMATS)}")
+            if not file.parent.is_dir():
+                raise InputError(f"cannot save {file.name!r}: there is no folder {str(file.parent)!r}")
+        root = self._root()
+        with rc(SAVE_RC):
+            # Lay the panels out once, not for every file; without an engine, files are drawn once too.
+            root.draw_without_rendering()
+            engine = root.get_layout_engine()
+            root.set_layout_engine(None)
+            try:
+                for file in files:
+                    # A date of creation would make every run a new file.
+                    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(file.suffix.lower())
+                    root.savefig(file, dpi=dpi, metadata=undated)
+            finally:
+                root.set_layout_engine(engine)
+        return files
+
+    def show(self) -> None:
+        """Open the figure in a window or notebook, by pyplot."""
+        from matplotlib import pyplot
+
+        root = self._root()
+        canvas = pyplot.figure(figsize=root.get_size_inches()).canvas
+        canvas.figure = root
+        root.set_canvas(canvas)
+        pyplot.show()
+
+    def _root(self) -> Figure:
+        """Return the whole figure, of which the user's axes may fill a part."""
+        return self.figure.figure if isinstance(self.figure, SubFigure) else self.figure
+
+    def _repr_png_(self) -> bytes:
+        with rc(SAVE_RC), io.BytesIO() as buffer:
+            self._root().savefig(buffer, format="png", dpi=120)
+            return buffer.getvalue()
+
+
+def make_panels(
+    index: Mapping[str, Sequence[Any] | pd.Index],
+    *,
+    ax: Any = None,
+    figsize: tuple[float, float] | None = None,
+    cells: Sequence[tuple[int, int]] | None = None,
+    labelsize: float = 7,
+) -> Panels:
+    """Lay out panels, or take the user's axes for them.
+
+    Parameters
+    ----------
+    index : mapping of str to sequence of labels
+        Dims of the axes: two for a grid of rows and columns, or one with `cells`.
+    ax : Axes or array of Axes, optional
+        Axes to draw on, in the order of the panels, row by row.
+    figsize : (float, float), optional
+        Inches.
+    cells : sequence of (int, int), optional
+        Row and column of every panel.
+    labelsize : float, optional
+        Size of tick labels.
+
+    Returns
+    -------
+    Panels
+
+    Raises
+    ------
+    InputError
+        If the number of given axes is not that of the panels.
+
+    Examples
+    --------
+    >>> make_panels({"channel": ["rain", "wind", "sun"]}, cells=[(0, 0), (0, 1), (1, 0)])
+    <Panels (channel: 3); artists: none>
+    """
+    coords = {dim: labels if isinstance(labels, pd.Index) else pd.Index(labels) for dim, labels in index.items()}
+    shape = tuple(len(labels) for labels in coords.values())
+    if cells is None:
+        rows, columns = shape
+        cells = [(row, column) for row in range(rows) for column in range(columns)]
+    figure: Any
+    if ax is None:
+        # Many panels have no ticks and no titles: there is nothing to make room for, and to try takes seconds.
+        dense = len(cells) > DENSE
+        figure = Figure(figsize=figsize, layout=None if dense else "constrained")
+        if dense:
+            width, height = figure.get_size_inches()
+            edges = {"left": 0.3 / width, "right": 1 - 0.1 / width, "bottom": 0.3 / height, "top": 1 - 0.3 / height}
+            figure.subplots_adjust(wspace=0.06, hspace=0.06, **edges)
+        grid = figure.add_gridspec(1 + max(r for r, _ in cells), 1 + max(c for _, c in cells))
+        flat = [figure.add_subplot(grid[cell]) for cell in cells]
+        for axes in flat:
+            settle(axes, labelsize=labelsize)
+    else:
+        flat = _given(ax, shape, tuple(coords))
+        figure = flat[0].figure
+    held = np.empty(len(flat), dtype=object)
+    held[:] = flat
+    array = xr.DataArray(held.reshape(shape), dims=tuple(coords))
+    for dim, labels in coords.items():
+        if isinstance(labels, pd.MultiIndex):
+            array = array.assign_coords(xr.Coordinates.from_pandas_multiindex(labels, dim))
+        else:
+            array = array.assign_coords({dim: labels})
+    return Panels(figure, array, own=ax is None)
+
+
+def _given(ax: Any, shape: tuple[int, ...], dims: tuple[str, ...]) -> list[Axes]:
+    values = ax.values if isinstance(ax, xr.DataArray) else ax
+    flat = list(np.asarray(values, dtype=object).ravel())
+    wrong = next((axes for axes in flat if not isinstance(axes, Axes)), None)
+    if wrong is not None:
+        raise InputError(f"ax holds a {type(wrong).__name__}; accepted are an Axes or an array of Axes")
+    n = int(np.prod(shape))
+    if len(flat) != n:
+        sizes = " by ".join(f"{size} {dim}{'s' * (size > 1)}" for size, dim in zip(shape, dims, strict=True))
+        raise InputError(
+            f"{n} panel{'s are' if n > 1 else ' is'} needed ({sizes}), but ax holds {len(flat)}; "
+            f"give an array of {n} Axes, or none for a figure of its own"
+        )
+    return flat
+
+
+def title_rows(panels: Panels, titles: Sequence[str], style: Mapping[str, Any]) -> None:
+    """Write the title of every row at its right end, where it takes no height from the panels."""
+    for row, words in enumerate(titles):
+        last = panels.axes.values[row, -1]
+        settings = {"rotation": -90, "ha": "left", "va": "center", "fontsize": "medium", "color": INK, **style}
+        artist = last.annotate(
+            fold(words, last.get_window_extent().height / last.figure.dpi * 72),
+            (1, 0.5),
+            xytext=(4, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            **settings,
+        )
+        panels.keep("row_title", artist, (row, panels.axes.shape[1] - 1))
+
+
+def label_of(array: xr.DataArray | xr.Dataset, dim: str, label: object) -> str:
+    """Write one label with the name of its dim, for a title: ``sample 3``."""
+    return f"{array[dim].attrs.get('long_name', dim)} {text(label)}"
+
+
+def count(n: int, of: int, what: str) -> str:
+    """Say how many were drawn, if not all.
+
+    Examples
+    --------
+    >>> count(3, 50, "sample"), count(3, 3, "sample")
+    ('3 of 50 samples', '')
+    """
+    return "" if n == of else f"{n:,} of {of:,} {what}s"
