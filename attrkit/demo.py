@@ -138,7 +138,7 @@ def _train(data: Forecast, path: Path, *, epochs: int, seed: int, show_progress:
 
 def _draw(tree: xr.DataTree, folder: Path) -> list[Path]:
     folder.mkdir()
-    samples = tree["attention"]["sample"].values
+    samples = tree["attention"].to_dataset()["sample"].values
     one, three = samples[len(samples) // 2], samples[:: len(samples) // 3][:3].tolist()
     raw = {"attention weights": tree["attention"].to_dataset().drop_vars("attribution")}
     figures: dict[str, Any] = {
@@ -172,7 +172,7 @@ def _findings(tree: xr.DataTree, test: Forecast, predicted: np.ndarray) -> list[
     for a, b in combinations(profiles["extractor"].values.tolist(), 2):
         pair = profiles.sel(extractor=[a, b]).transpose("sample", "timestep", "extractor")
         # Spearman's rho is Pearson's r of the ranks, and pandas ranks ties by their mean.
-        rho = [pd.DataFrame(sample).rank().corr().iloc[0, 1] for sample in pair.values]
+        rho = np.array([pd.DataFrame(sample).rank().corr().to_numpy()[0, 1] for sample in pair.values], dtype=float)
         low, middle, high = np.percentile(rho, [5, 50, 95])
         lines.append(f"  {a:<22}{b:<22}{middle:+.2f}   ({low:+.2f} to {high:+.2f})")
     return lines

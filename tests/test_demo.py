@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import attrkit
+from attrkit.cli import app
 
 ENV = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": ""}
 
@@ -57,39 +59,29 @@ def test_the_demo_does_not_overwrite(demo):
     assert "Traceback" not in done.stderr
 
 
-def test_extract_and_plot_from_files(demo, tmp_path):
+def test_extract_and_plot_from_files(demo, tmp_path, monkeypatch):
     cwd, _ = demo
-    model = cwd / "attrkit-demo" / "forecaster.keras"
+    model = str(cwd / "attrkit-demo" / "forecaster.keras")
+    monkeypatch.chdir(tmp_path)
+
+    def here(*args):
+        done = CliRunner().invoke(app, [str(arg) for arg in args])
+        assert done.exit_code == 0, (done.output, done.exception)
+
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        rng.standard_normal((65, 4)), index=pd.date_range("2020-01-01", periods=65), columns=["a", "b", "c", "d"]
-    )
-    frame.to_csv(tmp_path / "series.csv")
-    options = ["--method", "integrated_gradients", "--option", "n_steps=8", "--out", "ig.nc", "--quiet"]
-    done = run("extract", model, "series.csv", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    ds = attrkit.load(tmp_path / "ig.nc")
+    days = pd.date_range("2020-01-01", periods=65)
+    frame = pd.DataFrame(rng.standard_normal((65, 4)), index=days, columns=["a", "b", "c", "d"])
+    frame.to_csv("series.csv")
+    here("extract", model, "series.csv", "--option", "n_steps=8", "--out", "ig.nc", "--quiet")
+    ds = attrkit.load("ig.nc")
     assert dict(ds["attribution"].sizes) == {"sample": 4, "timestep": 14, "channel": 4}
     assert ds["channel"].values.tolist() == ["a", "b", "c", "d"]
     assert str(ds["time"].values[1, 0])[:10] == "2020-01-15"
 
-    np.save(tmp_path / "windows.npy", rng.standard_normal((3, 14, 4)))
-    done = run(
-        "extract",
-        model,
-        "windows.npy",
-        "--method",
-        "attention",
-        "--method",
-        "gradient",
-        "--out",
-        "both.zarr",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert list(attrkit.load(tmp_path / "both.zarr").children) == ["attention", "gradient"]
-    done = run("plot", "both.zarr", "--kind", "heatmap", "--out", "both.svg", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    np.save("windows.npy", rng.standard_normal((3, 14, 4)))
+    here("extract", model, "windows.npy", "--method", "attention", "--method", "gradient", "--out", "both.zarr")
+    assert list(attrkit.load("both.zarr").children) == ["attention", "gradient"]
+    here("plot", "both.zarr", "--kind", "heatmap", "--out", "both.svg")
     assert "<svg" in (tmp_path / "both.svg").read_text()[:500]
 
 

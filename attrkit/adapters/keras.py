@@ -1,6 +1,7 @@
 """Keras models, version 2 and 3, on TensorFlow: functional, Sequential and subclassed."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -86,7 +87,14 @@ class KerasAdapter(Adapter):
         return [entry for entry in self._all_layers() if entry.kind != "InputLayer"]
 
     def _all_layers(self) -> list[Layer]:
-        return list(_walk(self.model, prefix="", seen=set()))
+        seen: Counter[str] = Counter()
+        found = []
+        for entry in _walk(self.model, prefix="", seen=set()):
+            seen[entry.path] += 1
+            # Subclassed models may hold two layers of one name.
+            nth = seen[entry.path]
+            found.append(entry if nth == 1 else entry._replace(path=f"{entry.path}#{nth}"))
+        return found
 
     def mask(self, x: np.ndarray) -> np.ndarray | None:  # noqa: D102
         masking = [

@@ -200,3 +200,15 @@ def channel_name(label: object) -> str:
     ('rain', 'channel 3')
     """
     return f"channel {label}" if isinstance(label, int | float | np.number) else text(label)
+
+
+def with_unit(name: str, attrs: Mapping[Any, Any]) -> str:
+    """Write a name with its unit; a pure number, whose unit is 1, needs none.
+
+    Examples
+    --------
+    >>> with_unit("wind", {"units": "m/s"}), with_unit("attention weight", {"units": "1"})
+    ('wind [m/s]', 'attention weight')
+    """
+    unit = str(attrs.get("units", ""))
+    return name if unit in ("", "1") else f"{name} [{unit}]"

@@ -9,7 +9,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, pick
-from attrkit.plot._style import CYCLE, DENSE, Visuals, channel_name, check_visuals, colors, styled
+from attrkit.plot._style import CYCLE, DENSE, Visuals, channel_name, check_visuals, colors, styled, with_unit
 from attrkit.plot.draw import draw_corner, draw_hist, draw_zero
 from attrkit.plot.grid import label_axes, pick_samples
 from attrkit.plot.panels import Panels, count, make_panels
@@ -119,7 +119,7 @@ def hist(
 
 def _unit(array: xr.DataArray) -> str:
     name = str(array.attrs.get("long_name", array.name))
-    return f"{name} [{array.attrs['units']}]" if "units" in array.attrs else name
+    return with_unit(name, array.attrs)
 
 
 def _values(array: xr.DataArray, channels: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.transforms import Bbox
 
 from attrkit.errors import InputError
-from attrkit.plot._style import BLANK
+from attrkit.plot._style import BLANK, with_unit
 
 SCALES = ("extractor", "sample", "shared")
 DIVERGING = "RdBu_r"
@@ -83,7 +83,7 @@ def divide(
     name, units = _common_name(arrays)
     ordinal = "" if robust is None else f"percentile {robust:g} of "
     if scale == "shared":
-        label = f"{name} [{units}]" if units else name
+        label = with_unit(name, {"units": units})
         return Scaled(list(arrays), f"{label}, clipped at {ordinal}|{name}|" if ordinal else label, None)
     over = ["sample"] if scale == "sample" else []
     tops = {

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from attrkit.plot._style import shorten, text
+from attrkit.plot._style import shorten, text, with_unit
 from attrkit.schema import COORDINATES
 
 OWN_LABELS = ("time", "token")
@@ -133,7 +133,7 @@ def _axis_label(attrs: dict[Any, Any], dim: str, *, is_date: bool) -> str:
     if is_date and label == COORDINATES["timestep"]:
         # Dates speak for themselves; the axes of attention still need to say which of the two they are.
         label = ""
-    return f"{label} [{attrs['units']}]" if "units" in attrs and not is_date else label
+    return label if is_date else with_unit(label, attrs)
 
 
 def set_ticks(axis: Axis, where: Steps, *, show: bool = True) -> None:
@@ -155,7 +155,7 @@ def set_ticks(axis: Axis, where: Steps, *, show: bool = True) -> None:
     """
     is_x = isinstance(axis, XAxis)
     if where.kind == "date":
-        locator = FittingDateLocator()
+        locator = FittingDateLocator(where.positions)
         axis.set_major_locator(locator)
         # Above a y axis the year would run into the title of the panel; the x axis has it.
         axis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=is_x and show))
@@ -208,10 +208,11 @@ class TextLocator(Locator):
 
 
 class FittingDateLocator(dates.AutoDateLocator):
-    """The dates matplotlib would choose, but no more than fit the length of the axis."""
+    """The dates matplotlib would choose, but no more than fit the length of the axis, and two at least."""
 
-    def __init__(self) -> None:
+    def __init__(self, positions: np.ndarray) -> None:
         super().__init__(minticks=2)
+        self.positions = positions
 
     def __call__(self) -> Any:
         """Return the dates to show."""
@@ -220,4 +221,9 @@ class FittingDateLocator(dates.AutoDateLocator):
         # Below four, matplotlib finds no step between three weeks and a month and warns.
         self.maxticks = dict.fromkeys(self.maxticks, min(max(fit, 4), 9))
         ticks = super().__call__()
+        low, high = sorted(self.axis.get_view_interval())  # type: ignore[union-attr]
+        if sum(low <= tick <= high for tick in ticks) < 2:
+            # No round date falls often enough into a short window, and one alone is labelled by its hour.
+            seen = self.positions[(self.positions >= low) & (self.positions <= high)]
+            return seen[:: math.ceil(len(seen) / max(fit, 2))] if len(seen) else ticks
         return ticks[:: math.ceil(len(ticks) / fit)] if len(ticks) > fit else ticks

@@ -103,6 +103,22 @@ def test_layers_in_a_loop_are_not_offered(x):
     assert [layer.path for layer in attrkit.adapt(model).layers()] == ["looped", "head"]
 
 
+def test_two_layers_of_one_name_are_told_apart(x):
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = layers.Dense(2, name="twin"), layers.Dense(1, name="twin")
+
+        def call(self, inputs):
+            return self.second(self.first(inputs[:, 0]))
+
+    model = Twins()
+    model(x)
+    tree = attrkit.layer_outputs(model, x)
+    np.testing.assert_allclose(tree["twin"]["activation"], model.first(x[:, 0]), atol=1e-6)
+    np.testing.assert_allclose(tree["twin#2"]["activation"], model(x), atol=1e-6)
+
+
 def test_layers_the_pass_does_not_reach(x):
     class Unused(keras.Model):
         def __init__(self):
