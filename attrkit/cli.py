@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
@@ -41,6 +42,8 @@ def _errors_as_text(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         from attrkit.errors import AttrkitError
 
+        # A warning is for the reader of the result, whom our file and line do not help.
+        warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
         try:
             command(*args, **kwargs)
         except AttrkitError as err:
@@ -136,16 +139,14 @@ def doctor() -> None:
     from attrkit.doctor import examine
     from attrkit.schema import installed_version
 
-    table = Table(
-        title=f"attrkit {installed_version('attrkit')} on Python {sys.version.split()[0]}", title_justify="left"
-    )
-    for column in ("", "usable", "version", "for", "why not, and how to get it"):
-        table.add_column(column, overflow="fold")
+    console = Console(highlight=False)
+    console.print(f"attrkit {installed_version('attrkit')} on Python {sys.version.split()[0]}\n")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for finding in examine():
         check = finding.check
-        why = "\n".join(filter(None, [finding.reason, check.install])) if finding.reason else ""
-        table.add_row(check.name, "no" if finding.reason else "yes", finding.version, check.gives, why)
-    Console().print(table)
+        found = finding.version or "\n".join(filter(None, [finding.reason, check.install]))
+        table.add_row(check.name, "no" if finding.reason else "yes", f"{check.gives}\n{found}")
+    console.print(table)
 
 
 def _parse_option(text: str) -> tuple[str, Any]:

@@ -50,10 +50,10 @@ print(f"{keras.__version__} on TensorFlow {tensorflow.__version__}")
 _NOT_YET = """
 from importlib.metadata import PackageNotFoundError, version
 try:
-    found = f"{{version('{0}')}} is installed, but"
+    found = f"{{version('{0}')}} is installed;"
 except PackageNotFoundError:
-    found = "not installed, and"
-raise SystemExit(f"{{found}} this version of attrkit has nothing that uses it")
+    found = "not installed;"
+raise SystemExit(f"{{found}} this version of attrkit does not use it yet")
 """
 
 CHECKS = (

@@ -77,6 +77,7 @@ def layer_outputs(
     batch_size : int, optional
         Samples a pass.
     show_progress : bool, default False
+        Show a bar for what takes longer than a second.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, only_dims
 from attrkit.plot._style import Visuals, check_visuals, styled
 from attrkit.plot.grid import (
@@ -38,7 +39,8 @@ def heatmap(
     """Draw what each extractor found, timestep by channel, samples by extractors.
 
     An extractor that does not resolve channels has one row for all of them; attention that was not reduced
-    is the matrix of queries by keys itself, a panel for each layer and head. Padding is grey.
+    is the matrix of queries by keys itself, a panel for each layer and head. Outputs of layers are drawn
+    timestep by unit. Padding is grey.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def heatmap(
     Raises
     ------
     InputError
-        If `data` holds no attribution or attention, has an output to choose, or a label is unknown.
+        If `data` holds no attribution, layer output or attention, has an output to choose, or a label is unknown.
 
     Examples
     --------
@@ -89,9 +91,13 @@ def heatmap(
     columns: list[Column] = []
     notes = []
     for name, ds in found.items():
-        if "attribution" in ds or "attention" not in ds:
-            array = content(ds, name, ("attribution", "attention"))
+        if "attention" not in ds or "attribution" in ds:
+            array = content(ds, name, ("attribution", "activation", "attention"))
             array = only_dims(array, ("sample", "timestep", "channel"), name)
+            if "timestep" not in array.dims:
+                raise InputError(
+                    f"{array.name} of {name!r} has no timesteps, only {array.dims}; draw it with curves or hist"
+                )
             columns.append(Column({"extractor": name}, name, array))
         else:
             heads, note = attention_columns(ds, name)

@@ -119,7 +119,7 @@ def test_integrated_gradients_add_up(x, kind):
 def test_a_gap_is_warned_about(x):
     model = keras.Sequential([layers.Input((12, 3)), layers.Flatten(), layers.Dense(1, activation="tanh")])
     with pytest.warns(
-        CompletenessWarning, match=r"of 10 samples miss the change in output by more than 1%.*take more steps"
+        CompletenessWarning, match=r"of 10 samples miss the change in output by more than 1%.*Take more steps"
     ):
         ds = explain(model, 5 * x, "integrated_gradients", n_steps=1)
     assert float(abs(ds["completeness_gap"]).max()) > 0.01

@@ -181,3 +181,12 @@ def test_crowded_cells_are_averaged_without_blending_channels():
     assert image.get_array().shape == (2, 400)
     few = heatmap(build({"attribution": values[:, :30]}, attrs={"method": "m"})).artists["mesh"].item()
     assert few.get_interpolation() == "nearest"
+
+
+def test_outputs_of_a_layer_are_drawn_timestep_by_unit():
+    values = np.random.default_rng(0).normal(size=(2, 6, 5))
+    panels = heatmap(build({"activation": values}, attrs={"method": "layer_outputs", "layer": "lstm"}))
+    mesh = panels.artists["mesh"].sel(sample=1, extractor="lstm").item()
+    np.testing.assert_allclose(mesh.get_array(), values[1].T)
+    with pytest.raises(InputError, match=r"'dense' has no timesteps.*curves or hist"):
+        heatmap(build({"activation": values[:, 0]}, attrs={"method": "layer_outputs", "layer": "dense"}))
