@@ -1,7 +1,8 @@
 """attrkit: what a trained sequence model looks at, as labelled datasets, side by side."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
 from attrkit.adapters import adapt as adapt
 from attrkit.attention.reduce import reduce_attention as reduce_attention
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 __version__ = _installed_version("attrkit")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     # matplotlib is loaded with the first plot, not with attrkit.
     if name == "plot":
-        return import_module("attrkit.plot")
+        return _import_module("attrkit.plot")
     raise AttributeError(f"module 'attrkit' has no attribute {name!r}")

@@ -8,7 +8,7 @@ import xarray as xr
 from attrkit import schema
 from attrkit.attention.reduce import reduce_attention
 from attrkit.errors import InputError
-from attrkit.inputs import label_inputs
+from attrkit.inputs import is_labelled, label_inputs, name_axes, rename_synonyms
 
 
 def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = None) -> xr.DataTree:
@@ -18,7 +18,8 @@ def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = N
     ----------
     results : mapping of str to array_like, DataArray or mapping
         A name for each result. An array of shape (sample, timestep[, channel]) is an attribution; a mapping holds
-        variables of the schema by name, such as ``{"attention": weights, "prediction": y}``.
+        variables of the schema by name, such as ``{"attention": weights, "prediction": y}``. Attributions may be
+        tables, and dims of a DataArray have synonyms, as inputs may.
     inputs : array_like, optional
         What was explained; its labels go on every axis.
     mask : array_like of bool of shape (sample, timestep), optional
@@ -32,7 +33,7 @@ def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = N
     Raises
     ------
     InputError
-        If nothing was given.
+        If nothing was given, or a name is no text or holds ``/``.
     SchemaError
         If an array has another shape than the inputs, or none that the schema knows.
 
@@ -43,16 +44,34 @@ def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = N
     >>> tree["mine"]["attribution"].dims
     ('sample', 'timestep', 'channel')
     """
-    if not results:
-        raise InputError("no results were given; name at least one: from_arrays({'mine': values})")
+    if not isinstance(results, Mapping) or not results:
+        raise InputError(
+            f"no results were given; name at least one: from_arrays({{'mine': values}}), got a {type(results).__name__}"
+        )
     labelled = None if inputs is None else label_inputs(inputs)
     groups = {}
     for name, values in results.items():
         variables = dict(values) if isinstance(values, Mapping) else {"attribution": values}
         if mask is not None:
             variables.setdefault("mask", mask)
-        groups[name] = schema.build(variables, inputs=labelled, attrs={"method": name})
-    return xr.DataTree.from_dict(groups)
+        variables = {key: _named(key, value) for key, value in variables.items()}
+        groups[name] = schema.build(variables, inputs=labelled, attrs={"method": str(name)})
+    return as_tree(groups)
+
+
+def _named(name: str, value: Any) -> Any:
+    if isinstance(value, xr.DataArray):
+        return rename_synonyms(value)
+    # As an array, a table would be read as samples by timesteps.
+    return name_axes(value) if name == "attribution" and is_labelled(value) else value
+
+
+def as_tree(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """Make a tree of datasets by name; a name that a tree or a file would read as a path is refused."""
+    wrong = [name for name in groups if not schema.is_name(name)]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} cannot name a group; accepted is text without '/'")
+    return xr.DataTree.from_dict(dict(groups))
 
 
 def as_datasets(data: Any) -> dict[str, xr.Dataset]:
@@ -85,7 +104,9 @@ def as_datasets(data: Any) -> dict[str, xr.Dataset]:
     return {str(name): ds for name, ds in data.items()}
 
 
-def stack(data: Any, *, channels: str | None = None, attention: Any = None, head: Any = None) -> xr.DataArray:
+def stack(
+    data: Any, *, channels: str | None = None, attention: Any = None, layer: Any = None, head: Any = None
+) -> xr.DataArray:
     """Join the attributions of several extractors into one array.
 
     Parameters
@@ -96,12 +117,12 @@ def stack(data: Any, *, channels: str | None = None, attention: Any = None, head
         absolute values. Needed where only some have channels.
     attention : optional
         How to reduce attention that has no attribution yet, as `attrkit.reduce_attention` takes it.
-    head : optional
-        Which head, for `attention`.
+    layer, head : optional
+        Which layer and which head, for `attention`; they go to the extractors whose attention has several.
 
     Returns
     -------
-    DataArray of dims (extractor, sample, timestep[, channel])
+    DataArray of dims (extractor, sample[, output], timestep[, channel])
 
     Raises
     ------
@@ -117,17 +138,24 @@ def stack(data: Any, *, channels: str | None = None, attention: Any = None, head
     2
     """
     arrays = {}
-    for name, ds in as_datasets(data).items():
+    datasets = as_datasets(data)
+    axes = {dim for ds in datasets.values() if "attention" in ds for dim in ds["attention"].dims}
+    for dim, choice in (("layer", layer), ("head", head)):
+        if choice is not None and dim not in axes:
+            raise InputError(f"no extractor has attention with several {dim}s; leave {dim}={choice!r} out")
+    for name, ds in datasets.items():
         if "attribution" not in ds and "attention" in ds:
-            if attention is None and "query_timestep" in ds["attention"].dims:
+            dims = ds["attention"].dims
+            if attention is None and "query_timestep" in dims:
                 raise InputError(
                     f"{name!r} holds attention of queries by keys and no attribution; say how to reduce it, for "
                     "example attention='mean'"
                 )
             ds = reduce_attention(
                 ds,
-                "mean" if attention is None or "query_timestep" not in ds["attention"].dims else attention,
-                head=head,
+                attention if "query_timestep" in dims else "mean",
+                layer=layer if "layer" in dims else None,
+                head=head if "head" in dims else None,
             )
         if "attribution" not in ds:
             raise InputError(f"{name!r} has no attribution; it holds {sorted(map(str, ds.data_vars))}")
@@ -145,6 +173,9 @@ def stack(data: Any, *, channels: str | None = None, attention: Any = None, head
             f"{', '.join(without)} does not resolve channels and the others do; pass channels='sum' to compare over "
             "timesteps"
         )
+    if len({frozenset(a.dims) for a in arrays.values()}) > 1:
+        each = {name: a.dims for name, a in arrays.items()}
+        raise InputError(f"extractors have different dims: {each}; select first, such as ds.sel(output=0, drop=True)")
     units = {a.attrs.get("units", "") for a in arrays.values()}
     plain = [a.reset_coords(drop=True).drop_attrs(deep=False) for a in arrays.values()]
     try:

@@ -14,8 +14,10 @@ import xarray as xr
 from attrkit import schema
 from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
+from attrkit.baselines import resolve_baseline
+from attrkit.collect import as_tree
 from attrkit.errors import AttrkitWarning, CompletenessWarning, InputError
-from attrkit.inputs import label_inputs, resolve_baseline
+from attrkit.inputs import label_inputs
 from attrkit.methods import find_method
 from attrkit.targets import label_prediction, resolve_target
 
@@ -73,6 +75,7 @@ def extract(
     seed : int, default 0
         For methods that draw random numbers.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
     output_labels : sequence, optional
         Names for the last axis of the output: classes, forecast channels.
     **options
@@ -178,7 +181,7 @@ def compare(
         )
     if not groups:
         raise InputError("no methods were given; name at least one")
-    return xr.DataTree.from_dict(groups)
+    return as_tree(groups)
 
 
 def _named_methods(methods: Any) -> list[tuple[str, Any, dict[str, Any]]]:
@@ -189,8 +192,6 @@ def _named_methods(methods: Any) -> list[tuple[str, Any, dict[str, Any]]]:
     named = []
     for name, value in methods.items():
         method, options = value if isinstance(value, tuple) else (value, {})
-        if "/" in name:
-            raise InputError(f"a name cannot hold '/', got {name!r}")
         named.append((name, method, dict(options)))
     return named
 
@@ -317,9 +318,10 @@ def _check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> No
         worst = int(share.argmax())
         warnings.warn(
             f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by more "
-            "than "
-            f"{COMPLETENESS_TOLERANCE:.0%}, worst {share[worst]:.1%} at sample {ds['sample'].values[worst]}; take "
-            "more steps",
+            f"than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
+            f"{gap[worst]:.3g} at an output of {explained[worst]:.3g}. Take more steps; where they do not help, the "
+            "model "
+            "jumps on the way from the baseline: try another baseline, or occlusion",
             CompletenessWarning,
             stacklevel=4,
         )

@@ -1,7 +1,6 @@
 """The shape of every attrkit result: dimensions, variables, attributes, one builder, one validator."""
 
 import datetime
-import numbers
 from collections.abc import Hashable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -62,6 +61,9 @@ COORDINATES = {
 
 _TIMESTEPS = ("timestep", "query_timestep", "key_timestep")
 
+# Attributes by which a file says how its numbers are packed: they would change the values when it is read.
+_PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+
 
 def default_dims(name: str, ndim: int) -> tuple[str, ...]:
     """Return the dims of a variable of the schema that comes as a bare array with `ndim` axes.
@@ -100,12 +102,13 @@ def default_dims(name: str, ndim: int) -> tuple[str, ...]:
         ("activation", 3): ("sample", "timestep", "channel"),
         ("input", 2): ("sample", "timestep"),
         ("input", 3): ("sample", "timestep", "channel"),
-        ("prediction", 1): ("sample",),
         ("prediction", 2): ("sample", "output"),
         ("mask", 2): ("sample", "timestep"),
     }
-    if name in VARIABLES and ndim == 1:
-        return ("sample",)
+    for known, spec in VARIABLES.items():
+        # A baseline of one axis may as well run over timesteps or channels.
+        if known != "baseline" and dims_fit(("sample",), spec.dims):
+            readings[known, 1] = ("sample",)
     if (name, ndim) not in readings:
         accepted = sorted(n for known, n in readings if known == name)
         raise SchemaError(
@@ -133,7 +136,7 @@ def build(
         same, with its further coordinates such as ``time``:
         ``query_timestep`` and ``key_timestep`` get those of ``timestep`` where the lengths agree.
     coords : mapping, optional
-        Further coordinates, each a pair of dims and values; they go before those of `inputs`.
+        Further coordinates, as ``Dataset.assign_coords`` takes them; they go before all others.
     attrs : mapping of str to str, int or float, optional
         Attributes of the dataset.
 
@@ -153,34 +156,25 @@ def build(
     >>> dict(ds.sizes)
     {'sample': 2, 'timestep': 5, 'channel': 3}
     """
-    arrays: dict[str, xr.DataArray] = {}
-    for name, value in variables.items():
-        if isinstance(value, xr.DataArray):
-            arrays[name] = value.copy(deep=False)
-        elif isinstance(value, xr.Variable):
-            arrays[name] = xr.DataArray(value)
-        else:
-            values = np.asarray(value)
-            arrays[name] = xr.DataArray(values, dims=default_dims(name, values.ndim))
-    labels: dict[Hashable, xr.Variable] = {}
-    if inputs is not None:
-        # The channels of a layer's output are its units, so the input, with channels of its own, stays out.
-        if "activation" not in arrays:
-            arrays.setdefault("input", inputs.rename("input"))
-        for axis, coord in inputs.coords.items():
-            for twin in _TIMESTEPS if axis == "timestep" else (axis,):
-                dims = (twin,) if axis in inputs.dims else coord.dims
-                labels[twin] = xr.Variable(dims, coord.values, coord.attrs)
-    labels |= {key: xr.Variable(*label) for key, label in (coords or {}).items()}
+    arrays = {name: _as_dataarray(name, value) for name, value in variables.items()}
+    labels = {} if inputs is None else _labels(inputs)
+    if "activation" in arrays:
+        # The channels of a layer's output are its units: neither the input nor its channels belong there.
+        labels = {key: label for key, label in labels.items() if "channel" not in label.dims}
+    elif inputs is not None:
+        arrays.setdefault("input", inputs)
     try:
         ds = xr.merge([array.rename(name) for name, array in arrays.items()], join="exact", compat="equals")
     except ValueError as err:
         sizes = {name: dict(array.sizes) for name, array in arrays.items()}
-        raise SchemaError(f"the arrays do not fit each other: {sizes}") from err
+        raise SchemaError(f"the arrays do not fit each other: {sizes}; {err}") from err
     for key, label in labels.items():
         if key not in ds.coords and all(ds.sizes.get(dim) == size for dim, size in label.sizes.items()):
             ds = ds.assign_coords({key: label})
+    ds = _assign_given(ds, coords or {})
     ds = ds.assign_coords({dim: np.arange(size) for dim, size in ds.sizes.items() if dim not in ds.coords})
+    # How a file packed what was read from it would round what is written to the next.
+    ds = ds.drop_encoding()
     _describe(ds)
     ds.attrs = {
         "schema": VERSION,
@@ -189,6 +183,43 @@ def build(
         **dict(attrs or {}),
     }
     validate(ds)
+    return ds
+
+
+def _as_dataarray(name: str, value: Any) -> xr.DataArray:
+    if isinstance(value, xr.DataArray | xr.Variable):
+        return xr.DataArray(value).copy(deep=False)
+    try:
+        values = np.asarray(value)
+    except Exception as err:  # An object's own conversion may raise anything.
+        raise SchemaError(f"{name!r} is a {type(value).__name__} that cannot be read as an array: {err}") from err
+    return xr.DataArray(values, dims=default_dims(name, values.ndim))
+
+
+def _labels(inputs: xr.DataArray) -> dict[Hashable, xr.Variable]:
+    """Return the coordinates of the inputs, those of ``timestep`` under the names of its twins too."""
+    labels: dict[Hashable, xr.Variable] = {}
+    for axis, coord in inputs.coords.items():
+        for twin in _TIMESTEPS if axis == "timestep" else (axis,):
+            dims = (twin,) if axis in inputs.dims else coord.dims
+            labels[twin] = xr.Variable(dims, coord.values, coord.attrs)
+    return labels
+
+
+def _assign_given(ds: xr.Dataset, coords: Mapping[Hashable, Any]) -> xr.Dataset:
+    for key, value in coords.items():
+        try:
+            if isinstance(value, xr.DataArray):
+                # xarray would fill in NaN where labels differ.
+                own = value.drop_vars([key], errors="ignore").to_dataset(name="own")
+                xr.align(ds, own, join="exact")
+                value = value.variable
+            given = ds.assign_coords({key: value})
+        except (ValueError, TypeError) as err:
+            raise SchemaError(f"coordinate {key!r} does not fit {dict(ds.sizes)}: {err}") from err
+        if given.sizes != ds.sizes:
+            raise SchemaError(f"coordinate {key!r} has dims {given[key].dims}; the arrays have {tuple(ds.dims)}")
+        ds = given
     return ds
 
 
@@ -243,6 +274,8 @@ def faults(data: xr.Dataset | xr.DataTree) -> list[str]:
             found += [f"group {name!r}: {fault}" for fault in _dataset_faults(child.to_dataset(inherit=False))]
             found += [f"group {name!r} holds a group {inner!r}; groups are siblings" for inner in child.children]
         return found
+    if not isinstance(data, xr.Dataset):
+        return [f"got a {type(data).__name__}; accepted are a Dataset and a DataTree"]
     return _dataset_faults(data)
 
 
@@ -258,40 +291,61 @@ def _dataset_faults(ds: xr.Dataset) -> list[str]:
         if name not in ds.data_vars:
             continue
         dims = tuple(map(str, ds[name].dims))
-        if not _dims_fit(dims, spec.dims):
+        if not dims_fit(dims, spec.dims):
             found.append(f"{name!r} has dims {dims}; accepted are ({', '.join(spec.dims)})")
         wanted = "b" if name == "mask" else "fiu"
         if ds[name].dtype.kind not in wanted:
             kind = "boolean" if name == "mask" else "numbers"
             found.append(f"{name!r} has dtype {ds[name].dtype}; accepted are {kind}")
     for dim in ds.dims:
-        if dim not in ds.coords:
-            found.append(f"dimension {dim!r} has no coordinate")
-        elif not ds.indexes[dim].is_unique:
-            repeated = ds.indexes[dim][ds.indexes[dim].duplicated()][0]
-            found.append(f"coordinate {dim!r} repeats labels, {repeated!r} for one")
-    for owner, attrs in [("the dataset", ds.attrs), *((repr(n), v.attrs) for n, v in ds.variables.items())]:
-        for key, value in attrs.items():
-            plain = isinstance(value, str | numbers.Real | np.number) and not isinstance(value, bool | np.bool_)
-            if not isinstance(key, str) or not plain:
-                found.append(f"attribute {key!r} of {owner} is a {type(value).__name__}; accepted are text and numbers")
+        found += _label_faults(ds, dim)
+    for key, value in ds.attrs.items():
+        found += [f"attribute {key!r} of the dataset {fault}" for fault in attribute_faults(key, value)]
+    for owner, variable in ds.variables.items():
+        if not is_name(owner):
+            found.append(f"a variable has the name {owner!r}; accepted is text without '/'")
+        for key, value in variable.attrs.items():
+            faulty = attribute_faults(key, value, variable.dtype)
+            found += [f"attribute {key!r} of {owner!r} {fault}" for fault in faulty]
     return found
 
 
-def _dims_fit(dims: tuple[str, ...], spec: tuple[str, ...]) -> bool:
+def _label_faults(ds: xr.Dataset, dim: Hashable) -> list[str]:
+    if dim not in ds.coords or ds[dim].dims != (dim,):
+        return [f"dimension {dim!r} has no coordinate"]
+    index = ds[dim].to_index()
+    if index.nlevels > 1:
+        return [f"coordinate {dim!r} is a MultiIndex, which no file holds; ds.reset_index({dim!r}) takes it apart"]
+    if not index.is_unique:
+        return [f"coordinate {dim!r} repeats labels, {index[index.duplicated()].tolist()[0]!r} for one"]
+    return []
+
+
+def is_name(name: Any) -> bool:
+    """Whether a variable or a group may have this name in a file: text that is no path."""
+    return isinstance(name, str) and "/" not in name and name not in ("", ".", "..")
+
+
+def attribute_faults(key: Any, value: Any, dtype: np.dtype | None = None) -> list[str]:
+    """Say why a file cannot keep an attribute, of a variable of `dtype` or of a dataset; nothing where it can."""
+    plain = isinstance(value, str | int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not isinstance(key, str) or not plain:
+        return [f"is a {type(value).__name__}; accepted are text and numbers"]
+    if dtype is None:
+        return []
+    is_time = dtype.kind in "mM" and key in ("units", "calendar")
+    becomes_time = key == "units" and " since " in str(value)
+    if is_time or becomes_time or key in _PACKING:
+        return [f"is {value!r}, which files take for how the values are stored; apply it to the values, or drop it"]
+    return []
+
+
+def dims_fit(dims: tuple[str, ...], spec: tuple[str, ...]) -> bool:
     """Whether `dims` follow the order of `spec`, where ``[x]`` may be left out and ``...`` takes any others."""
-    if not spec:
-        return not dims
-    head, rest = spec[0], spec[1:]
-    if head == "...":
-        fixed = {name.strip("[]") for name in rest}
-        free = 0
-        while free < len(dims) and dims[free] not in fixed:
-            free += 1
-        return _dims_fit(dims[free:], rest)
-    if dims and dims[0] == head.strip("[]"):
-        return _dims_fit(dims[1:], rest)
-    return head.startswith("[") and _dims_fit(dims, rest)
+    places = {name.strip("[]"): place for place, name in enumerate(spec)}
+    order = [places.get(dim, places.get("...", -1)) for dim in dims]
+    needed = {name for name in spec if name[0] not in "[."}
+    return -1 not in order and order == sorted(order) and needed <= set(dims) and len(set(dims)) == len(dims)
 
 
 def installed_version(package: str) -> str:

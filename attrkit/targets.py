@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from attrkit.errors import InputError
+from attrkit.inputs import read_array
 
 
 class Output(NamedTuple):
@@ -47,13 +50,14 @@ def resolve_target(
         * a tuple with one entry an output axis, such as (horizon, channel); with several named outputs the name
           goes first, ``("price", 3)``;
         * ``"predicted"``: the largest output of each sample, for classifiers;
-        * a list or array with one index or label a sample.
+        * a list with one of these a sample, or an array, Series or DataArray with one index or label a sample, in
+          the order of the samples.
     outputs : sequence of Output
         The model's outputs, in order.
     predictions : ndarray of shape (sample, output)
         The outputs laid flat.
     output_labels : sequence, optional
-        Names for the last axis of a single output: class names, channel names.
+        Names for the last axis of a single output: class names, channel names. They are text; a number is an index.
 
     Returns
     -------
@@ -85,10 +89,10 @@ def resolve_target(
                 f"target='predicted' needs one output of shape (class,), got {_shapes(outputs)}; {accepted}"
             )
         flat = predictions.argmax(axis=1)
-    elif isinstance(target, list | np.ndarray):
+    elif isinstance(target, list | np.ndarray | pd.Series | pd.Index | xr.DataArray):
         flat = _per_sample(target, outputs, n_samples, output_labels, accepted)
     elif callable(target) or (isinstance(target, str) and target == "all"):
-        raise InputError(f"target={target!r} is not taken yet; {accepted}")
+        raise InputError(f"target={short(target)} is not taken yet; {accepted}")
     else:
         flat = np.full(n_samples, _flat_index(target, outputs, output_labels, accepted))
     return Target(flat, coordinate[flat])
@@ -101,13 +105,14 @@ def output_coordinate(outputs: Sequence[Output], output_labels: Sequence[Any] | 
     ``"price: 3"``, which reads like the tuple that selects it.
     """
     if output_labels is not None:
+        output_labels = _read_labels(output_labels)
         if len(outputs) > 1 or not outputs[0].shape or outputs[0].shape[-1] != len(output_labels):
             raise InputError(
                 f"output_labels has {len(output_labels)} entries; they name the last axis of a single output, "
                 f"and the model has {_shapes(outputs)}"
             )
         if len(set(output_labels)) < len(output_labels):
-            raise InputError(f"output_labels repeat: {list(output_labels)}")
+            raise InputError(f"output_labels repeat: {output_labels}")
     if len(outputs) == 1 and sum(n > 1 for n in outputs[0].shape) <= 1:
         shape = outputs[0].shape
         if output_labels is not None and len(output_labels) == outputs[0].size:
@@ -135,18 +140,40 @@ def label_prediction(
     return xr.DataArray(flat, dims=("sample", "output"), coords={"output": coordinate})
 
 
+def _read_labels(labels: Any) -> list[Any]:
+    several = isinstance(labels, Sequence | np.ndarray | pd.Series | pd.Index) and not isinstance(labels, str)
+    entries = list(labels) if several else []
+    counted = [entry for entry in entries if isinstance(entry, int | np.integer) and not isinstance(entry, bool)]
+    if not entries or not (all(isinstance(entry, str) for entry in entries) or counted == list(range(len(entries)))):
+        raise InputError(
+            f"output_labels are {short(labels)}; accepted is a list of text: integer labels would be read as indices"
+        )
+    return entries
+
+
 def _per_sample(
     target: Any, outputs: Sequence[Output], n_samples: int, labels: Sequence[Any] | None, accepted: str
 ) -> np.ndarray:
-    values = np.asarray(target)
+    tuples = isinstance(target, list) and any(isinstance(entry, tuple) for entry in target)
+    entries = target if tuples else _read_entries(target, n_samples, accepted)
+    if len(entries) != n_samples:
+        raise InputError(f"a target of one index a sample has {n_samples} entries, got {len(entries)}; {accepted}")
+    return np.array([_flat_index(entry, outputs, labels, accepted) for entry in entries])
+
+
+def _read_entries(target: Any, n_samples: int, accepted: str) -> list[Any]:
+    values = read_array(target, "the target", accepted)
+    if values.dtype.kind == "O":
+        # Text from pandas comes as objects.
+        values = read_array(values.tolist(), "the target", accepted)
     if values.shape != (n_samples,) or values.dtype.kind not in "iuU":
-        one_hot = values.ndim == 2 and values.size and set(np.unique(values).tolist()) <= {0, 1}
+        one_hot = values.ndim == 2 and values.dtype.kind in "biuf" and values.size and np.isin(values, (0, 1)).all()
         hint = "; this looks one-hot, pass its argmax over the last axis" if one_hot else ""
         raise InputError(
             f"a target of one index a sample has shape ({n_samples},) and integers or labels, got shape {values.shape} "
             f"of {values.dtype}{hint}; {accepted}"
         )
-    return np.array([_flat_index(value, outputs, labels, accepted) for value in values.tolist()])
+    return values.tolist()
 
 
 def _flat_index(target: Any, outputs: Sequence[Output], labels: Sequence[Any] | None, accepted: str) -> int:
@@ -154,32 +181,31 @@ def _flat_index(target: Any, outputs: Sequence[Output], labels: Sequence[Any] | 
     offset, output = 0, outputs[0]
     if len(outputs) > 1:
         names = [o.name for o in outputs]
-        if not parts or parts[0] not in names:
-            raise InputError(f"target {target!r} does not name an output; {accepted}")
+        if not parts or not isinstance(parts[0], str) or parts[0] not in names:
+            raise InputError(f"target {short(target)} does not name an output; {accepted}")
         at = names.index(parts.pop(0))
         offset, output = sum(o.size for o in outputs[:at]), outputs[at]
-    wide = [axis for axis, n in enumerate(output.shape) if n > 1]
-    if len(parts) != len(output.shape):
-        # (24, 1) read as 24 horizons: axes of length 1 need no index.
-        if len(parts) != len(wide):
-            raise InputError(
-                f"target {target!r} has {len(parts)} entries, output {output.name!r} has shape {output.shape}; "
-                f"{accepted}"
-            )
-        full: list[Any] = [0] * len(output.shape)
-        for axis, part in zip(wide, parts, strict=True):
-            full[axis] = part
-        parts = full
-    index = []
-    for axis, (part, size) in enumerate(zip(parts, output.shape, strict=True)):
-        if labels is not None and axis == len(output.shape) - 1 and part in list(labels):
-            part = list(labels).index(part)
+    shape = output.shape
+    if len(parts) != len(shape):
+        # (24, 1) reads as 24 horizons, () as one output: axes of length 1 need no index.
+        shape = tuple(n for n in shape if n > 1) or (1,) * min(len(parts), 1)
+    if len(parts) != len(shape):
+        raise InputError(
+            f"target {short(target)} has {len(parts)} entries, output {output.name!r} has shape {output.shape}; "
+            f"{accepted}"
+        )
+    if labels is not None and parts and isinstance(parts[-1], str) and shape[-1] == len(labels):
+        known = list(labels)
+        parts[-1] = known.index(parts[-1]) if parts[-1] in known else parts[-1]
+    for part, size in zip(parts, shape, strict=True):
         if isinstance(part, bool) or not isinstance(part, int | np.integer):
-            raise InputError(f"target {target!r} is not an index or a known label; {accepted}")
+            raise InputError(f"target {short(target)} is not an index or a known label; {accepted}")
         if not -size <= part < size:
-            raise InputError(f"target {target!r} is out of range for an output of shape {output.shape}; {accepted}")
-        index.append(int(part) % size)
-    return offset + int(np.ravel_multi_index(index, output.shape)) if index else offset
+            raise InputError(
+                f"target {short(target)} is out of range for an output of shape {output.shape}; {accepted}"
+            )
+    index = [int(part) % size for part, size in zip(parts, shape, strict=True)]
+    return offset + (int(np.ravel_multi_index(index, shape)) if index else 0)
 
 
 def _accepted(outputs: Sequence[Output], labels: Sequence[Any] | None) -> str:
@@ -192,8 +218,9 @@ def _accepted(outputs: Sequence[Output], labels: Sequence[Any] | None) -> str:
         ways.append(f"an index from 0 to {max(outputs[0].size - 1, 0)}")
     if len(shape) > 1:
         ways.append(f"a tuple of {len(shape)} indices into {shape}")
-    if labels is not None:
-        ways.append("a label of " + ", ".join(map(repr, list(labels)[:8])) + (" ..." if len(labels) > 8 else ""))
+    texts = [str(label) for label in ([] if labels is None else labels) if isinstance(label, str)]
+    if texts:
+        ways.append("a label of " + ", ".join(map(repr, texts[:8])) + (" ..." if len(texts) > 8 else ""))
     if len(shape) == 1 and shape[0] > 1:
         ways.append("'predicted'")
     return "accepted are " + ", ".join([*ways, "a list with one of these a sample"])

@@ -18,7 +18,8 @@ PACKAGE = Path(attrkit.__file__).parent
 ORDER = [
     ["errors"],
     ["schema"],
-    ["inputs", "targets"],
+    ["tables"],
+    ["inputs", "baselines", "targets"],
     ["adapters"],
     ["attention"],
     ["layers"],
