@@ -9,7 +9,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 # The pins of pyproject.toml serve the default environment; lanes resolve as a user's resolver does.
 PLAIN = {"UV_NO_CONFIG": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-TESTS = ("pytest>=8.3", "hypothesis>=6.100")
+TESTS = ("pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.100")
 FRAMEWORK_FREE = (
     "tests/plot",
     "tests/test_collect.py",
@@ -26,7 +26,7 @@ def classic(session: nox.Session) -> None:
     """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
-    session.run("pytest", "tests/keras", "tests/test_demo.py", *session.posargs, env=PLAIN)
+    session.run("pytest", "-n2", "tests/keras", "tests/test_demo.py", *session.posargs, env=PLAIN)
 
 
 @nox.session(venv_backend="none")
@@ -34,7 +34,7 @@ def legacy(session: nox.Session) -> None:
     """tf-keras, Keras 2 beside Keras 3, in the default environment."""
     env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
-    session.run("pytest", "tests/keras", *session.posargs, env=env)
+    session.run("pytest", "-n2", "tests/keras", *session.posargs, env=env)
 
 
 @nox.session
@@ -42,7 +42,7 @@ def minimal(session: nox.Session) -> None:
     """No framework at all: everything but models."""
     session.install("-e", ".", *TESTS, env=PLAIN)
     session.run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None", env=PLAIN)
-    session.run("pytest", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
+    session.run("pytest", "-n2", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
 
 
 @nox.session(venv_backend="none")

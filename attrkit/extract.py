@@ -248,7 +248,7 @@ def _answerable(
         )
         if "target" in takes:
             given |= {"target": chosen.index, "target_label": chosen.label}
-            attrs["target"] = str(question.target) if np.ndim(question.target) == 0 else "one a sample"
+            attrs["target"] = str(chosen.label[0]) if len(set(chosen.label.tolist())) == 1 else "one a sample"
     if "baseline" in takes:
         values, attrs["baseline"] = resolve_baseline(question.baseline, labelled)
         if values.ndim:

@@ -209,10 +209,12 @@ def test_one_target_a_sample_and_labels(x):
     ds = explain(model, x, "gradient", target=target)
     np.testing.assert_allclose(ds["attribution"], np.stack([weights_of(model, t) for t in target]), rtol=1e-5)
     np.testing.assert_array_equal(ds["target"], target)
+    assert ds.attrs["target"] == "one a sample"
     named = explain(model, x, "gradient", target="b", output_labels=["a", "b", "c"])
     np.testing.assert_allclose(named["attribution"][0], weights_of(model, 1), rtol=1e-5)
     assert named["output"].values.tolist() == ["a", "b", "c"]
     assert set(named["target"].values.tolist()) == {"b"}
+    assert named.attrs["target"] == "b"
     predicted = explain(model, x, "gradient", target="predicted")
     np.testing.assert_array_equal(predicted["target"], np.asarray(model(x)).argmax(axis=1))
     with pytest.raises(InputError, match=r"3 outputs, say which.*an index from 0 to 2.*'predicted'"):
