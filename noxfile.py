@@ -1,7 +1,5 @@
 """Lanes: each a process with one Keras and one set of packages. ``nox -l`` lists them, ``nox -s classic`` runs one."""
 
-import os
-
 import nox
 
 nox.options.default_venv_backend = "uv"
@@ -56,7 +54,6 @@ def lint(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Build the documentation and run its gallery, warnings as errors; needs the group ``docs``."""
-    env = {**PLAIN, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "default")}
-    session.run(
-        "sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs, env=env
-    )
+    build = ("sphinx-build", "-W", "--keep-going", "-q")
+    session.run(*build, "-b", "html", "docs", "docs/_build/html", *session.posargs, env=PLAIN)
+    session.run(*build, "-b", "doctest", "docs", "docs/_build/doctest", env=PLAIN)
