@@ -267,9 +267,9 @@ def _pin_padding(name: str, model: Adapter, x: np.ndarray, start: np.ndarray, ma
     lost = int((mask & ~at_start).sum()) if at_start is not None else 0
     if lost:
         warnings.warn(
-            f"{name}: at the baseline the model masks {lost} of {int(mask.sum())} real timesteps, because the baseline "
-            "is its mask value; the way from there starts with a jump. Pass a baseline that is not masked, such as "
-            "'mean'",
+            f"{name}: at the baseline the model masks {lost} of {int(mask.sum())} real timesteps, because the "
+            "baseline is its mask value; the way from there starts with a jump. Pass a baseline that is not masked, "
+            "such as 'mean'",
             AttrkitWarning,
             stacklevel=5,
         )
@@ -317,11 +317,10 @@ def _check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> No
     if over.any():
         worst = int(share.argmax())
         warnings.warn(
-            f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by more "
-            f"than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
+            f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by "
+            f"more than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
             f"{gap[worst]:.3g} at an output of {explained[worst]:.3g}. Take more steps; where they do not help, the "
-            "model "
-            "jumps on the way from the baseline: try another baseline, or occlusion",
+            "model jumps on the way from the baseline: try another baseline, or occlusion",
             CompletenessWarning,
             stacklevel=4,
         )

@@ -33,8 +33,8 @@ class KerasAdapter(Adapter):
         import tensorflow as tf
 
         self._tf = tf
-        self.version = 3 if any(c.__module__ == "keras.src.models.model" for c in type(model).__mro__) else 2
-        if self.version == 3:
+        is_keras_3 = any(c.__module__ == "keras.src.models.model" for c in type(model).__mro__)
+        if is_keras_3:
             import keras
 
             if keras.backend.backend() != "tensorflow":
@@ -50,8 +50,7 @@ class KerasAdapter(Adapter):
         if stateful:
             raise RefusedError(
                 f"layer {', '.join(stateful)} is stateful: its output depends on the batches before, so a sample has "
-                "no "
-                "explanation of its own; rebuild the model with stateful=False and the same weights"
+                "no explanation of its own; rebuild the model with stateful=False and the same weights"
             )
         self._traced: dict[Any, Any] = {}
 
@@ -160,9 +159,8 @@ class KerasAdapter(Adapter):
     def _path_begin(self, x: np.ndarray, baseline: np.ndarray) -> Any:
         if np.dtype(self.input_dtype).kind != "f":
             raise RefusedError(
-                f"the model takes {self.input_dtype}, and there is no gradient with respect to integers such as token "
-                "ids; "
-                "use occlusion, or attention"
+                f"the model takes {self.input_dtype}, and there is no gradient with respect to integers such as "
+                "token ids; use occlusion, or attention"
             )
         tf = self._tf
         return tf.constant(x), tf.constant(baseline), tf.zeros_like(x)
@@ -261,8 +259,7 @@ class KerasAdapter(Adapter):
                 if tf.compat.v1.get_default_graph() is not graph:
                     raise RefusedError(
                         f"layer {path!r} runs inside a loop or an inner function of the model, where its values "
-                        "cannot be "
-                        "taken out; read the layer around it"
+                        "cannot be taken out; read the layer around it"
                     )
                 found.setdefault(path, []).append(read)
                 return output

@@ -30,8 +30,7 @@ def read(call: Call) -> tuple[Any, dict[str, Any]]:
     if not isinstance(returned, list | tuple) or len(returned) < 2:
         raise RefusedError(
             f"layer {call.layer.name!r} ({type(call.layer).__name__}) has the attribute {name}, but returns no "
-            "weights when "
-            "it is set; its weights cannot be read"
+            "weights when it is set; its weights cannot be read"
         )
     output = returned if as_built else (returned[0] if len(returned) == 2 else type(returned)(returned[:-1]))
     mask = call.kwargs.get("mask", call.args[1] if len(call.args) > 1 else None)

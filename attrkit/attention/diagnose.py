@@ -53,8 +53,7 @@ def diagnose(
     elif float(entropy.mean()) > FLAT:
         notes.append(
             f"its rows are flat (entropy {float(entropy.mean()):.3f} of the largest possible): it tells timesteps "
-            "apart "
-            "hardly or not"
+            "apart hardly or not"
         )
     if key_mask is not None:
         padded = xr.DataArray(~key_mask, dims=("sample", "key_timestep"))

@@ -66,8 +66,8 @@ def attention(
         kinds = ", ".join(f"{entry.path} ({entry.kind})" for entry in model.layers()) or "none"
         raise RefusedError(
             f"no layer of model {model.describe()['model']!r} gives attention weights; its layers are {kinds}. A "
-            "layer of your own "
-            "is read when its call takes return_attention_scores, or it has an attribute return_attention"
+            "layer of your own is read when its call takes return_attention_scores, or it has an attribute "
+            "return_attention"
         )
     if layer is not None:
         readers = {path: readers[path] for path in match_layers(layer, list(readers), what="attention layer")}

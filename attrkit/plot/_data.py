@@ -180,9 +180,9 @@ def only_dims(array: xr.DataArray, accepted: Iterable[str], name: str) -> xr.Dat
         if array.sizes[dim] > 1:
             labels = array.get_index(dim)
             raise InputError(
-                f"{array.name} of {name!r} has {len(labels)} labels along {dim!r} ({enumerate_labels(labels)}), "
-                f"and this plot draws {', '.join(accepted)}; select one label first, "
-                f"such as .sel({dim}={labels.tolist()[0]!r})"
+                f"{array.name} of {name!r} has {len(labels)} labels along {dim!r} ({enumerate_labels(labels)}), and "
+                f"this plot draws {', '.join(accepted)}; select one label first, such as "
+                f".sel({dim}={labels.tolist()[0]!r})"
             )
         array = array.isel({dim: 0}, drop=True)
     return array
