@@ -24,7 +24,7 @@ def classic(session: nox.Session) -> None:
     """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
-    session.run("pytest", "-n2", "tests/keras", "tests/test_demo.py", *session.posargs, env=PLAIN)
+    session.run("pytest", "-n2", "tests/keras", "tests/test_demo.py", "tests/test_models.py", *session.posargs, env=PLAIN)
 
 
 @nox.session(venv_backend="none")
@@ -32,7 +32,7 @@ def legacy(session: nox.Session) -> None:
     """tf-keras, Keras 2 beside Keras 3, in the default environment."""
     env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
-    session.run("pytest", "-n2", "tests/keras", *session.posargs, env=env)
+    session.run("pytest", "-n2", "tests/keras", "tests/test_models.py", *session.posargs, env=env)
 
 
 @nox.session

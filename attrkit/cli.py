@@ -81,6 +81,7 @@ def extract(
     ],
     target: Annotated[str | None, typer.Option(help="Output to explain: 2, or 3,1 for (horizon, channel).")] = None,
     baseline: Annotated[str, typer.Option(help="A number, or mean.")] = "0.0",
+    layer: Annotated[list[str] | None, typer.Option(help="Layer to look at; may be given more than once.")] = None,
     option: Annotated[list[str], typer.Option(help="An option of the method, as name=value.")] = [],  # noqa: B006
     stride: Annotated[int | None, typer.Option(min=1, help="Of windows cut from a long CSV.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a pass.")] = None,
@@ -92,27 +93,32 @@ def extract(
     import attrkit
     from attrkit.data_files import read_inputs
     from attrkit.errors import InputError
+    from attrkit.inputs import label_inputs
+    from attrkit.store import check_target
 
     if len(set(method)) < len(method):
         raise InputError(f"a method is named twice: {', '.join(method)}")
     options = dict(_parse_option(text) for text in option)
     if options and len(method) > 1:
         raise InputError("--option goes with one --method; run the methods one by one")
+    check_target(out, overwrite=overwrite)
     adapter = attrkit.adapt(attrkit.load_model(model))
     shape = adapter.input_shape
     inputs = read_inputs(data, length=None if shape is None else shape[0], stride=stride)
-    if not hasattr(inputs, "dtype") or inputs.dtype.kind in "iu":
+    labelled = label_inputs(inputs)
+    if labelled.dtype.kind in "iu" and adapter.input_dtype.startswith("float"):
         # A file has no way to say float where all numbers are whole.
-        inputs = inputs.astype(adapter.input_dtype)
+        labelled = labelled.astype(adapter.input_dtype)
     given = {
         "target": None if target is None else _parse_target(target),
         "baseline": _parse_value(baseline),
+        "layer": layer or None,
         "batch_size": batch_size,
         "seed": seed,
         "show_progress": not quiet,
     }
     methods = {name: (name, options) for name in method}
-    tree = attrkit.compare(adapter, inputs, methods, **given)
+    tree = attrkit.compare(adapter, labelled, methods, **given)
     path = attrkit.save(tree[method[0]].to_dataset() if len(method) == 1 else tree, out, overwrite=overwrite)
     typer.echo(f"wrote {path}")
 

@@ -1,5 +1,6 @@
 """Inputs from files, for the command line."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.errors import StoreError
+from attrkit.errors import AttrkitError, StoreError
 from attrkit.inputs import windows
 
 SUFFIXES = (".npy", ".npz", ".csv", ".nc", ".zarr")
@@ -19,8 +20,8 @@ def read_inputs(path: str | Path, *, length: int | None = None, stride: int | No
     Parameters
     ----------
     path : str or Path
-        ``.npy`` or ``.npz`` with one array of shape (sample, timestep, channel); ``.csv`` with one row a timestep, its
-        first column the labels of the rows; ``.nc`` or ``.zarr`` with one variable, or one named ``input``.
+        ``.npy`` with an array of shape (sample, timestep, channel); ``.csv`` with one row a timestep, its first column
+        the labels of the rows; ``.npz``, ``.nc`` or ``.zarr`` with one array or variable, or one named ``input``.
     length : int, optional
         Timesteps the model takes. A CSV of more rows is cut into windows of it.
     stride : int, optional
@@ -50,9 +51,11 @@ def read_inputs(path: str | Path, *, length: int | None = None, stride: int | No
         engine = "zarr" if source.suffix == ".zarr" else "h5netcdf"
         with xr.open_dataset(source, engine=engine) as opened:
             ds = opened.load()
-    except (OSError, ValueError, KeyError) as err:
+    except AttrkitError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
         raise StoreError(f"{source} cannot be read: {err}") from err
-    return ds["input"] if "input" in ds else ds[_only(list(map(str, ds.data_vars)), source, "variable")]
+    return ds[_only(list(map(str, ds.data_vars)), source, "variable")]
 
 
 def _from_csv(source: Path, *, length: int | None, stride: int | None) -> Any:
@@ -69,6 +72,8 @@ def _from_csv(source: Path, *, length: int | None, stride: int | None) -> Any:
 
 
 def _only(names: list[str], source: Path, what: str) -> str:
+    if "input" in names:
+        return "input"
     if len(names) != 1:
         raise StoreError(
             f"{source} holds {len(names)} {what}s ({', '.join(names)}); one is needed, or one named 'input'"

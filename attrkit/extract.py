@@ -22,7 +22,7 @@ from attrkit.methods import find_method
 from attrkit.targets import label_prediction, resolve_target
 
 COMPLETENESS_TOLERANCE = 0.01
-"""Largest completeness gap, as a share of the output, that passes without a warning."""
+"""Largest completeness gap, as a share of the change in output, that passes without a warning."""
 
 # What `extract` itself hands to a method that has a parameter of this name; all others are the method's options.
 _GIVEN = ("target", "prediction", "baseline", "layer", "mask", "seed", "inputs")
@@ -309,18 +309,20 @@ def _check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> No
     if "completeness_gap" not in ds or explained is None:
         return
     gap = np.abs(ds["completeness_gap"].values)
-    scale = np.abs(explained)
+    change, size = np.abs(explained), np.abs(explained)
     if "baseline_prediction" in ds:
-        scale = np.maximum(scale, np.abs(explained - ds["baseline_prediction"].values))
-    share = gap / np.maximum(scale, np.finfo(np.float32).tiny)
+        start = ds["baseline_prediction"].values
+        change, size = np.abs(explained - start), np.maximum(size, np.abs(start))
+    # A change that is small beside the output itself is known to rounding only.
+    share = gap / np.maximum(np.maximum(change, 1e-3 * size), np.finfo(np.float32).tiny)
     over = share > COMPLETENESS_TOLERANCE
     if over.any():
         worst = int(share.argmax())
         warnings.warn(
             f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by "
             f"more than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
-            f"{gap[worst]:.3g} at an output of {explained[worst]:.3g}. Take more steps; where they do not help, the "
-            "model jumps on the way from the baseline: try another baseline, or occlusion",
+            f"{gap[worst]:.3g} of {change[worst]:.3g}. Take more steps; where they do not help, the model jumps on "
+            "the way from the baseline: try another baseline, or occlusion",
             CompletenessWarning,
             stacklevel=4,
         )

@@ -42,6 +42,10 @@ def match_layers(name: str | Sequence[str], paths: Sequence[str], *, what: str =
     (['lstm'], ['lstm', 'lstm_1'])
     """
     found: set[str] = set()
+    if not isinstance(name, str | list | tuple) or not all(isinstance(word, str) for word in name):
+        raise InputError(
+            f"a {what} is given by name, or a list of names, got {name!r}; there are {', '.join(paths) or 'none'}"
+        )
     for word in [name] if isinstance(name, str) else name:
         hits = [path for path in paths if path == word] or [path for path in paths if word in path]
         if not hits:

@@ -61,7 +61,7 @@ def load_model(
     if not source.is_file():
         raise StoreError(f"there is no file {source}")
     text = _config_text(source)
-    if '"Lambda"' in text and not allow_code_execution:
+    if _holds_lambda(json.loads(text)) and not allow_code_execution:
         raise RefusedError(
             f"{source} holds a Lambda layer, which is code that runs when the file is loaded; if you trust the file, "
             "pass allow_code_execution=True"
@@ -118,9 +118,18 @@ def _config_text(source: Path) -> str:
     return config.decode() if isinstance(config, bytes) else str(config)
 
 
+def _holds_lambda(config: Any) -> bool:
+    """Whether any layer in the description of a model is a Lambda, however deep."""
+    if isinstance(config, dict):
+        return config.get("class_name") == "Lambda" or any(map(_holds_lambda, config.values()))
+    return isinstance(config, list) and any(map(_holds_lambda, config))
+
+
 def _written_by(source: Path) -> str:
     if source.suffix == ".keras":
         with zipfile.ZipFile(source) as archive:
+            if "metadata.json" not in archive.namelist():
+                return "unknown"
             return str(json.loads(archive.read("metadata.json")).get("keras_version", "unknown"))
     import h5py
 

@@ -48,10 +48,7 @@ def save(data: Any, path: str | Path, *, overwrite: bool = False) -> Path:
     >>> attrkit.save(tree, "run.zarr").name
     'run.zarr'
     """
-    target = Path(path)
-    _engine(target)
-    if target.exists() and not overwrite:
-        raise StoreError(f"{target} exists already; pass overwrite=True to replace it")
+    target = check_target(path, overwrite=overwrite)
     if not isinstance(data, xr.Dataset | xr.DataTree):
         data = as_tree(as_datasets(data))
     schema.validate(data)
@@ -59,6 +56,15 @@ def save(data: Any, path: str | Path, *, overwrite: bool = False) -> Path:
         _write(data, target)
     except Exception as err:  # xarray, h5netcdf and zarr raise errors of every kind.
         raise StoreError(f"{target} could not be written: {err}") from err
+    return target
+
+
+def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Refuse, before the work is done, a path that `save` would refuse after it."""
+    target = Path(path)
+    _engine(target)
+    if target.exists() and not overwrite:
+        raise StoreError(f"{target} exists already; pass overwrite=True to replace it")
     return target
 
 

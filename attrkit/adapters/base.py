@@ -8,13 +8,15 @@ import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from attrkit.errors import ForwardMismatchError, InputError
+from attrkit.checks import whole_number
+from attrkit.errors import ForwardMismatchError, RefusedError
 from attrkit.targets import Output
 
 DEFAULT_BATCH_SIZE = 64
@@ -77,13 +79,13 @@ class Adapter(ABC):
         self.show_progress = False
         self.cost: Counter[str] = Counter()
         self._outputs: tuple[Output, ...] | None = None
+        # A list, so that copies with other settings share it.
+        self._steady: list[bool] = []
 
     def configured(self, *, batch_size: int | None, show_progress: bool) -> Self:
         """Return this adapter with other settings and a cost of its own; compiled functions are shared."""
-        if batch_size is not None and (isinstance(batch_size, bool) or batch_size < 1):
-            raise InputError(f"batch_size must be 1 or more, got {batch_size!r}")
         other = copy.copy(self)
-        other.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else int(batch_size)
+        other.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else whole_number(batch_size, "batch_size", least=1)
         other.show_progress = show_progress
         other.cost = Counter()
         return other
@@ -96,8 +98,10 @@ class Adapter(ABC):
 
     def predict(self, x: np.ndarray | LazyRows) -> np.ndarray:
         """Return the model's outputs for `x`, laid flat: an array of shape (sample, output)."""
-        parts = []
+        parts: list[np.ndarray] = []
         for batch, rows in self._batches(x, "predict"):
+            if not self._steady:
+                self._check_steady(batch)
             parts.append(self._flat(self._predict(batch))[:rows])
             self.cost["forward_evaluations"] += rows
         return np.concatenate(parts)
@@ -195,10 +199,12 @@ class Adapter(ABC):
         predictions: list[np.ndarray] = []
         readings: list[Readings] = []
         for batch, rows in whole._batches(x, "forward"):
+            expected = self.predict(x[:rows]) if not predictions and not training else None
             named, found = self._read(batch, readers, training)
+            _check_rows(found, len(batch))
             flat = self._flat(named)[:rows]
-            if not predictions and not training:
-                self._check_forward(self.predict(x[:rows]), flat)
+            if expected is not None:
+                self._check_forward(expected, flat)
             predictions.append(flat)
             readings.append(
                 {p: [{k: v[:rows] for k, v in call.items()} for call in calls] for p, calls in found.items()}
@@ -218,13 +224,26 @@ class Adapter(ABC):
         return np.concatenate([values.reshape(len(values), -1) for _, values in named], axis=1)
 
     def _check_forward(self, expected: np.ndarray, got: np.ndarray) -> None:
-        scale = max(float(np.abs(expected).max()), 1e-6)
-        difference = float(np.abs(expected - got).max())
-        if not difference <= 1e-4 * scale:
+        scale, difference = _difference(expected, got)
+        if not difference <= self.precision * scale:
             raise ForwardMismatchError(
                 f"reading layers changed the predictions by {difference:.3g} (largest prediction {scale:.3g}); "
                 "a layer of this model does not give the same output when its attention is read"
             )
+
+    def _check_steady(self, batch: np.ndarray) -> None:
+        """Refuse a model whose output for a sample is not its own: it would have no explanation of its own either."""
+        with self._state_restored():
+            among = self._flat(self._predict(batch))[:1]
+            alone = self._flat(self._predict(np.repeat(batch[:1], len(batch), axis=0)))[:1]
+        scale, difference = _difference(among, alone)
+        if not difference <= 10 * self.precision * scale:
+            raise RefusedError(
+                f"the model's output for the first sample differs by {difference:.3g} (of {scale:.3g}) when the "
+                "sample is run by itself: it is random at inference, or depends on the other samples of the batch "
+                "(a layer called with training=True?); such an output has no explanation of its own"
+            )
+        self._steady.append(True)
 
     def _batches(self, x: np.ndarray | LazyRows, label: str) -> Iterator[tuple[np.ndarray, int]]:
         """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""
@@ -253,6 +272,11 @@ class Adapter(ABC):
     def input_dtype(self) -> str:
         """What the model takes, such as ``"float32"``."""
 
+    @property
+    @abstractmethod
+    def precision(self) -> float:
+        """Largest relative difference between two passes of the model that counts as rounding."""
+
     @abstractmethod
     def describe(self) -> dict[str, str]:
         """Return ``framework``, ``framework_version``, ``model`` and what else a reader of a result needs."""
@@ -264,6 +288,10 @@ class Adapter(ABC):
     @abstractmethod
     def mask(self, x: np.ndarray) -> np.ndarray | None:
         """Return which timesteps the model takes for real, bool of shape (sample, timestep); None without a mask."""
+
+    @abstractmethod
+    def _state_restored(self) -> AbstractContextManager[None]:
+        """Put back, when the block ends, what a pass moves in the model: moving averages, states of generators."""
 
     @abstractmethod
     def _predict(self, batch: np.ndarray) -> list[tuple[str, np.ndarray]]: ...
@@ -289,6 +317,23 @@ class Adapter(ABC):
     def _read(
         self, batch: np.ndarray, readers: Mapping[str, Reader], training: bool
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Return the size of `a` and its largest difference from `b`."""
+    return max(float(np.abs(a).max()), 1e-6), float(np.abs(a.astype(float) - b).max())
+
+
+def _check_rows(found: Readings, rows: int) -> None:
+    for path, calls in found.items():
+        for call in calls:
+            for value in call.values():
+                if value.ndim == 0 or len(value) != rows:
+                    raise RefusedError(
+                        f"layer {path!r} sees {value.shape[0] if value.ndim else 'no'} rows where the batch has "
+                        f"{rows}: time or heads are folded into its batch, so its values have no sample of their "
+                        "own; read another layer"
+                    )
 
 
 def _pad(rows: np.ndarray, size: int) -> np.ndarray:

@@ -70,6 +70,11 @@ class KerasAdapter(Adapter):
         weights = self.model.weights
         return self._tf.as_dtype(weights[0].dtype).name if weights else "float32"
 
+    @cached_property
+    def precision(self) -> float:  # noqa: D102
+        kinds = {str(getattr(entry.layer, "compute_dtype", "")) for entry in self._all_layers()}
+        return 2e-2 if kinds & {"float16", "bfloat16"} else 1e-4
+
     def describe(self) -> dict[str, str]:  # noqa: D102
         package = next(
             c.__module__.split(".")[0] for c in type(self.model).__mro__ if c.__module__.startswith(self.handles)
@@ -96,18 +101,18 @@ class KerasAdapter(Adapter):
         return found
 
     def mask(self, x: np.ndarray) -> np.ndarray | None:  # noqa: D102
+        # Masking has a mask_value, an Embedding that masks has mask_zero; subclasses of theirs too.
         masking = [
-            e.path for e in self.layers() if e.kind == "Masking" or (e.kind == "Embedding" and e.layer.mask_zero)
+            entry.path
+            for entry in self.layers()
+            if hasattr(entry.layer, "mask_value") or getattr(entry.layer, "mask_zero", False) is True
         ]
         if not masking:
             return None
         _, readings = self.read(x, dict.fromkeys(masking, _read_mask))
-        for calls in readings.values():
-            for call in calls:
-                # Only a mask that is made from the model's own input says which of its timesteps are padding.
-                if call["inputs"].shape == x.shape and np.array_equal(call["inputs"], x):
-                    return call["mask"].astype(bool)
-        return None
+        masks = [call["mask"] for calls in readings.values() for call in calls if "mask" in call]
+        # One of another length is that of a shortened sequence, and says nothing of the input's timesteps.
+        return next((mask.astype(bool) for mask in masks if mask.shape == x.shape[:2]), None)
 
     # ---- compiled functions -----------------------------------------------------------------------------------
 
@@ -210,7 +215,10 @@ class KerasAdapter(Adapter):
     def _pick(self, outputs: Any, target: Any) -> Any:
         """Return the explained output of each row, of outputs laid flat as `Adapter.predict` does."""
         tf = self._tf
-        flat = [tf.reshape(value, [tf.shape(value)[0], -1]) for value in self._named(outputs).values()]
+        flat = [
+            tf.cast(tf.reshape(value, [tf.shape(value)[0], -1]), self.input_dtype)
+            for value in self._named(outputs).values()
+        ]
         return tf.gather(tf.concat(flat, axis=1), target, batch_dims=1)
 
     # ---- reading layers ---------------------------------------------------------------------------------------
@@ -264,24 +272,28 @@ class KerasAdapter(Adapter):
                 found.setdefault(path, []).append(read)
                 return output
 
-            # Autograph would read the source of the reader; what the layer itself needs converted still is.
+            # Autograph would rewrite the reader. A layer whose own call it must rewrite (Python branches on tensors, in
+            # Keras 2) cannot be read; the gradient of its model can be taken.
             return tf.autograph.experimental.do_not_convert(call)
 
         with _TRACING:
-            patched = []
+            before = []
             try:
                 for path, reader in readers.items():
+                    layer = layers[path]
+                    before.append((layer, vars(layer).get("call")))
                     # Keras tracks what is set on a layer: go past its own __setattr__.
-                    object.__setattr__(layers[path], "call", stand_in(path, layers[path], reader))
-                    patched.append(layers[path])
+                    object.__setattr__(layer, "call", stand_in(path, layer, reader))
                 yield
             finally:
-                for layer in patched:
-                    object.__delattr__(layer, "call")
+                for layer, own in before:
+                    if own is None:
+                        object.__delattr__(layer, "call")
+                    else:
+                        object.__setattr__(layer, "call", own)
 
     @contextmanager
     def _state_restored(self) -> Iterator[None]:
-        """Put moving averages and seed states back after a pass in training mode."""
         state = [(v, v.numpy()) for v in self.model.non_trainable_variables]
         try:
             yield
@@ -291,8 +303,8 @@ class KerasAdapter(Adapter):
 
 
 def _read_mask(call: Call) -> tuple[Any, dict[str, Any]]:
-    inputs = call.args[0]
-    return call.original(*call.args, **call.kwargs), {"mask": call.layer.compute_mask(inputs), "inputs": inputs}
+    mask = call.layer.compute_mask(call.args[0])
+    return call.original(*call.args, **call.kwargs), {} if mask is None else {"mask": mask}
 
 
 def _walk(parent: Any, *, prefix: str, seen: set[int]) -> Iterator[Layer]:

@@ -1,8 +1,9 @@
 """Attention weights as a layer used them: one file a family of layers, asked while the model runs.
 
 A family has two functions. ``handles(layer)`` says whether a layer belongs to it; ``read(call)`` runs one call of the
-layer and returns its output, unchanged, with what was read: ``attention`` and, where the layer had them,
-``query_mask`` and ``key_mask``. No framework is imported here: a layer is known by what it offers.
+layer and returns its output, unchanged, with what was read: ``attention`` (nothing, where the layer returned none)
+and, where the layer had them, ``query_mask`` and ``key_mask``. No framework is imported here: a layer is known by what
+it offers.
 """
 
 from collections.abc import Sequence

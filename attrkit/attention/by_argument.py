@@ -8,7 +8,6 @@ import inspect
 from typing import Any
 
 from attrkit.adapters.base import Call
-from attrkit.errors import RefusedError
 
 ARGUMENTS = ("return_attention_scores", "return_attention", "return_attention_weights")
 
@@ -27,10 +26,7 @@ def read(call: Call) -> tuple[Any, dict[str, Any]]:
     bound.arguments[name] = True
     returned = call.original(*bound.args, **bound.kwargs)
     if not isinstance(returned, list | tuple) or len(returned) != 2 or returned[1] is None:
-        raise RefusedError(
-            f"layer {call.layer.name!r} ({type(call.layer).__name__}) takes {name}, but returned no weights for it; "
-            "its weights cannot be read"
-        )
+        return returned, {}
     query_mask, key_mask = _masks(bound.arguments)
     read = {"attention": returned[1], "query_mask": query_mask, "key_mask": key_mask}
     return (returned if asked else returned[0]), {key: value for key, value in read.items() if value is not None}
@@ -46,7 +42,7 @@ def _masks(arguments: dict[str, Any]) -> tuple[Any, Any]:
     if "inputs" in arguments:
         # Attention and AdditiveAttention: inputs [query, value(, key)], mask [query, value].
         mask = arguments.get("mask")
-        return (mask[0], mask[1]) if isinstance(mask, list | tuple) and len(mask) > 1 else (None, None)
+        return (mask[0], mask[1]) if isinstance(mask, list | tuple) and len(mask) > 1 else (mask, mask)
     key = arguments.get("key")
     key = arguments.get("value") if key is None else key
     key_mask = arguments.get("key_mask")

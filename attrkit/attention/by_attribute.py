@@ -7,7 +7,6 @@
 from typing import Any
 
 from attrkit.adapters.base import Call
-from attrkit.errors import RefusedError
 
 ATTRIBUTES = ("return_attention", "return_attention_weights", "return_attention_scores")
 
@@ -28,15 +27,13 @@ def read(call: Call) -> tuple[Any, dict[str, Any]]:
     finally:
         setattr(call.layer, name, as_built)
     if not isinstance(returned, list | tuple) or len(returned) < 2:
-        raise RefusedError(
-            f"layer {call.layer.name!r} ({type(call.layer).__name__}) has the attribute {name}, but returns no "
-            "weights when it is set; its weights cannot be read"
-        )
+        # A block of layers may carry the attribute for the layer inside it, which is read by itself.
+        return returned, {}
     output = returned if as_built else (returned[0] if len(returned) == 2 else type(returned)(returned[:-1]))
     mask = call.kwargs.get("mask", call.args[1] if len(call.args) > 1 else None)
     masks = list(mask) if isinstance(mask, list | tuple) else [mask, mask]
     read = {
-        "attention": _drop_trailing_one(returned[-1]),
+        "attention": returned[-1],
         "query_mask": masks[0],
         "key_mask": masks[1] if len(masks) > 1 else masks[0],
     }
@@ -45,9 +42,3 @@ def read(call: Call) -> tuple[Any, dict[str, Any]]:
 
 def _attribute(layer: Any) -> str | None:
     return next((name for name in ATTRIBUTES if isinstance(getattr(layer, name, None), bool)), None)
-
-
-def _drop_trailing_one(weights: Any) -> Any:
-    """Read weights of shape (sample, key_timestep, 1), as many custom layers return them, without the last axis."""
-    shape = tuple(weights.shape)
-    return weights[..., 0] if len(shape) == 3 and shape[-1] == 1 and shape[1] != 1 else weights

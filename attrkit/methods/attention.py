@@ -22,6 +22,7 @@ def attention(
     x: np.ndarray,
     *,
     inputs: xr.DataArray,
+    mask: np.ndarray | None = None,
     layer: str | Sequence[str] | None = None,
     reduce: Any = None,
     head: Any = None,
@@ -34,6 +35,8 @@ def attention(
     x : ndarray of shape (sample, timestep[, channel])
     inputs : DataArray of shape (sample, timestep[, channel])
         `x` with its labels.
+    mask : ndarray of bool of shape (sample, timestep), optional
+        False where padded, as the model sees it.
     layer : str or list of str, optional
         Names of attention layers or parts of names; all of them if not given. Layers that are read together must give
         weights of one shape.
@@ -73,13 +76,15 @@ def attention(
         readers = {path: readers[path] for path in match_layers(layer, list(readers), what="attention layer")}
     prediction, readings = model.read(x, readers)
     calls = {
-        path if len(read) == 1 else f"{path}@{i}": call
+        path if len(read) == 1 else f"{path}@{i}": {**call, "attention": _drop_trailing_one(call["attention"])}
         for path, read in readings.items()
         for i, call in enumerate(read)
+        if "attention" in call
     }
     if not calls:
         raise RefusedError(
-            f"the model's forward pass does not reach {', '.join(readers)}; there are no weights to read"
+            f"{', '.join(readers)} returned no weights when asked, or the model's forward pass does not reach it; "
+            "there is nothing to read"
         )
     shapes = {name: call["attention"].shape[1:] for name, call in calls.items()}
     if len(set(shapes.values())) > 1:
@@ -98,7 +103,9 @@ def attention(
     else:
         weights = arrays[0]
     weights.attrs = {"units": "1", "sign": "non-negative", "layer": ", ".join(calls)}
-    query_mask, key_mask = _mask(first, "query_mask", x), _mask(first, "key_mask", x)
+    # The layer's own masks count; a layer that was given none may still stand behind padding.
+    query_mask = _mask(first, "query_mask", x, mask, weights.sizes.get("query_timestep"))
+    key_mask = _mask(first, "key_mask", x, mask, weights.sizes["key_timestep"])
     found, notes = diagnose(weights, query_mask=query_mask, key_mask=key_mask)
     for note in notes:
         warnings.warn(f"attention of {', '.join(calls)}: {note}", AttentionWarning, stacklevel=4)
@@ -114,6 +121,14 @@ def attention(
     return {**result, "prediction": prediction}
 
 
-def _mask(call: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray | None:
-    mask = call.get(name)
-    return mask.astype(bool) if mask is not None and mask.ndim == 2 and len(mask) == len(x) else None
+def _mask(
+    call: dict[str, np.ndarray], name: str, x: np.ndarray, of_model: np.ndarray | None, length: int | None
+) -> np.ndarray | None:
+    mask = call.get(name, of_model)
+    return mask.astype(bool) if mask is not None and mask.shape == (len(x), length) else None
+
+
+def _drop_trailing_one(weights: np.ndarray) -> np.ndarray:
+    """Read weights of shape (sample, key_timestep, 1), which many custom layers return, without the last axis."""
+    one_per_key = weights.ndim == 3 and weights.shape[-1] == 1 and weights.shape[1] > 1
+    return weights[..., 0] if one_per_key and np.allclose(weights.sum(axis=1), 1, atol=1e-2) else weights

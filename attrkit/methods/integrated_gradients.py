@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
+from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.methods._result import OUTPUT, attribution
 
@@ -50,10 +51,9 @@ def integrated_gradients(
     InputError
         If `n_steps` is below 1 or the quadrature unknown.
     """
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int | np.integer) or n_steps < 1:
-        raise InputError(f"n_steps must be a whole number, 1 or more, got {n_steps!r}")
+    n_steps = whole_number(n_steps, "n_steps", least=1)
     if quadrature == "gauss_legendre":
-        nodes, weights = np.polynomial.legendre.leggauss(int(n_steps))
+        nodes, weights = np.polynomial.legendre.leggauss(n_steps)
         alphas, weights = (nodes + 1) / 2, weights / 2
     elif quadrature == "midpoint":
         alphas, weights = (np.arange(n_steps) + 0.5) / n_steps, np.full(n_steps, 1 / n_steps)

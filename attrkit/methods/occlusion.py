@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.methods._result import OUTPUT, attribution
 
@@ -52,8 +53,9 @@ def occlusion(
         If `window` is not within the input's length, or `stride` would skip timesteps.
     """
     n_samples, length = x.shape[:2]
-    stride = window if stride is None else stride
-    if not 1 <= window <= length or not 1 <= stride <= window:
+    window = whole_number(window, "window", least=1)
+    stride = window if stride is None else whole_number(stride, "stride", least=1)
+    if window > length or stride > window:
         raise InputError(
             f"window must be from 1 to {length} and stride from 1 to window, got window={window} and stride={stride}"
         )
@@ -76,7 +78,7 @@ def occlusion(
     without = np.take_along_axis(without, np.repeat(target, len(places))[:, None], axis=1)
     effect = (kept[:, None] - without.reshape(n_samples, len(places))).reshape(n_samples, len(starts), len(channels))
 
-    sums = np.zeros((n_samples, length, len(channels)), x.dtype)
+    sums = np.zeros((n_samples, length, len(channels)), effect.dtype)
     covers = np.zeros(length, int)
     for at_start, start in enumerate(starts):
         covers[start : start + window] += 1

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
+from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.methods._result import OUTPUT_PER_INPUT, attribution
 
@@ -46,8 +47,9 @@ def smoothgrad(
     InputError
         If `n_samples` is below 1 or `noise_scale` is negative.
     """
-    if n_samples < 1 or noise_scale < 0:
-        raise InputError(f"n_samples must be 1 or more and noise_scale 0 or more, got {n_samples} and {noise_scale}")
+    n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
+    if not noise_scale >= 0:
+        raise InputError(f"noise_scale must be 0 or more, got {noise_scale}")
     real = np.ones_like(x, bool)
     if mask is not None:
         real &= mask.reshape(*mask.shape, *[1] * (x.ndim - 2))

@@ -375,3 +375,53 @@ def test_batches_do_not_change_weights(x):
     whole = attrkit.extract(model, x, "attention", show_progress=False)
     parts = attrkit.extract(model, x, "attention", batch_size=3, show_progress=False)
     np.testing.assert_allclose(whole["attention"], parts["attention"], atol=1e-7)
+
+
+class Block(layers.Layer):
+    """A block that carries the attribute, and passes nothing on: what counts is the layer inside."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.return_attention = False
+        self.inner = layers.MultiHeadAttention(2, 3, name="inner")
+
+    def build(self, shape):
+        self.inner.build(shape, shape) if hasattr(keras, "ops") else None
+        super().build(shape)
+
+    def call(self, inputs):
+        return self.inner(inputs, inputs)
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
+def test_blocks_around_attention_do_not_stand_in_the_way(x):
+    model = keras.Sequential([layers.Input((12, 3)), Block(name="block"), layers.Flatten(), layers.Dense(1)])
+    ds = read(model, x)
+    assert ds["attention"].attrs["layer"] == "block.inner"
+    assert dict(ds["attention"].sizes) == {"sample": 10, "head": 2, "query_timestep": 12, "key_timestep": 12}
+    with pytest.raises(RefusedError, match="block returned no weights when asked"):
+        attrkit.extract(model, x, "attention", layer="block", show_progress=False)
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
+def test_reductions_leave_out_padding_that_only_the_model_knows(padded):
+    data, mask = padded
+    inputs = keras.Input((12, 3))
+    hidden = layers.Masking()(inputs)
+    hidden = layers.Reshape((12, 3))(hidden)
+    output = layers.MultiHeadAttention(1, 3)(hidden, hidden)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(output)))
+    ds = read(model, data, reduce="mean")
+    np.testing.assert_array_equal(ds["mask"], mask)
+    np.testing.assert_allclose(ds["attribution"], attrkit.reduce_attention(ds, "mean")["attribution"], rtol=1e-6)
+    rows = ds["attention"].values[:, 0]
+    np.testing.assert_allclose(ds["attribution"][3], rows[3][mask[3]].mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
+def test_half_precision(x):
+    inputs = keras.Input((12, 3))
+    multi = layers.MultiHeadAttention(2, 3, dtype="mixed_float16")
+    model = keras.Model(inputs, layers.Dense(1, dtype="float32")(layers.Flatten()(multi(inputs, inputs))))
+    ds = attrkit.extract(model, x, "attention", show_progress=False)
+    np.testing.assert_allclose(ds["attention"].astype("float32").sum("key_timestep"), 1, atol=5e-3)

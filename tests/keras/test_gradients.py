@@ -315,7 +315,56 @@ def test_options_that_do_not_exist_are_refused(x):
         explain(model, x, "gradient", baseline=1.0)
     with pytest.raises(InputError, match="does not look inside"):
         explain(model, x, "gradient", layer="lstm")
-    with pytest.raises(InputError, match="batch_size must be 1 or more, got 0"):
+    with pytest.raises(InputError, match="batch_size must be a whole number, 1 or more, got 0"):
         explain(model, x, "gradient", batch_size=0)
     with pytest.raises(InputError, match="timestep and channel look swapped"):
         explain(model, x.transpose(0, 2, 1), "gradient")
+
+
+def test_a_gap_is_measured_by_the_change_not_by_the_output(x):
+    """A forecaster in raw units: 300 kelvin and a change of one."""
+    model = keras.Sequential(
+        [
+            layers.Input((12, 3)),
+            layers.Flatten(),
+            layers.Dense(
+                1,
+                activation="sigmoid",
+                kernel_initializer="ones",
+                bias_initializer=lambda s, dtype=None: tf.fill(s, -9.0),
+            ),
+            layers.Rescaling(1.0, offset=300.0),
+        ]
+    )
+    with pytest.warns(CompletenessWarning, match="of 1 samples miss"):
+        ds = explain(model, np.ones((1, 12, 3), "float32"), "integrated_gradients", n_steps=1)
+    assert abs(float(ds["completeness_gap"][0])) < 3
+
+
+def test_occlusion_of_a_model_of_tokens():
+    model = keras.Sequential(
+        [layers.Input((6,), dtype="int32"), layers.Embedding(9, 4), layers.LSTM(3), layers.Dense(1)]
+    )
+    ids = np.arange(12).reshape(2, 6) % 9
+    ds = explain(model, ids, "occlusion", baseline=8)
+    changed = ids.copy()
+    changed[:, 2] = 8
+    np.testing.assert_allclose(ds["attribution"][:, 2], np.asarray(model(ids) - model(changed))[:, 0], atol=1e-6)
+
+
+def test_models_that_are_random_at_inference_are_refused(x):
+    class Dreaming(layers.Dropout):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=True)
+
+    model = keras.Sequential([layers.Input((12, 3)), Dreaming(0.5), layers.Flatten(), layers.Dense(1)])
+    with pytest.raises(RefusedError, match="random at inference"):
+        explain(model, x, "gradient")
+
+
+def test_padding_is_known_under_mixed_precision_and_behind_scaling(padded):
+    data, mask = padded
+    half = [layers.Input((12, 3)), layers.Masking(dtype="mixed_float16"), layers.LSTM(4, dtype="mixed_float16")]
+    for stack in (half, [layers.Input((12, 3)), layers.Rescaling(0.5), layers.Masking(), layers.LSTM(4)]):
+        model = keras.Sequential([*stack, layers.Dense(1, dtype="float32")])
+        np.testing.assert_array_equal(explain(model, data, "gradient")["mask"], mask)

@@ -1,13 +1,17 @@
-"""What holds for Keras 2 only: its ``call`` may branch on tensors, because it converts Python to graph operations."""
+"""What holds for Keras 2 only."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow import keras
 
 import attrkit
+from attrkit.errors import RefusedError
 
 
 class WithBranch(keras.Model):
+    """Its call branches on a tensor: Keras 2 converts that to graph operations."""
+
     def __init__(self):
         super().__init__()
         self.head = keras.layers.Dense(1)
@@ -25,3 +29,14 @@ def test_python_control_flow_in_call(x):
     expected[0, -1] = 2 * model.head.get_weights()[0][:, 0]
     ds = attrkit.extract(model, -np.ones((1, 12, 3), "float32"), "gradient", show_progress=False)
     np.testing.assert_allclose(ds["attribution"], expected)
+
+
+def test_batch_statistics_at_inference_are_refused_and_stay(x):
+    inputs = keras.Input((12, 3))
+    norm = keras.layers.BatchNormalization()
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(norm(inputs, training=True))))
+    before = [v.numpy() for v in norm.non_trainable_variables]
+    with pytest.raises(RefusedError, match="depends on the other samples"):
+        attrkit.extract(model, x, "gradient", show_progress=False)
+    for old, new in zip(before, norm.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new.numpy())

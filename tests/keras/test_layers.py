@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow import keras
 
 import attrkit
@@ -168,3 +169,27 @@ def test_a_model_that_fails_leaves_nothing_behind(x):
     with pytest.raises(InputError, match=r"fails on inputs of shape \(sample, 12, 3\)"):
         attrkit.layer_outputs(model, x, "first")
     assert "call" not in vars(model.first)
+
+
+def test_layers_with_time_folded_into_their_batch_are_refused(x):
+    class Folded(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = layers.Dense(2, name="inner"), layers.Dense(1, name="last")
+
+        def call(self, inputs):
+            return self.last(tf.reshape(self.inner(tf.reshape(inputs, (-1, 3))), (-1, 24)))
+
+    model = Folded()
+    model(x)
+    with pytest.raises(RefusedError, match="layer 'inner' sees 120 rows where the batch has 10"):
+        attrkit.layer_outputs(model, x, "inner")
+    assert attrkit.layer_outputs(model, x, "last")["last"]["activation"].shape == (10, 1)
+
+
+def test_a_call_of_the_users_own_is_put_back(model, x):
+    layer = model.get_layer("head")
+    own = layer.call
+    object.__setattr__(layer, "call", own)
+    attrkit.layer_outputs(model, x, "head")
+    assert vars(layer)["call"] is own

@@ -1,0 +1,21 @@
+"""Checks of plain options, in one wording."""
+
+import numbers
+from typing import Any
+
+from attrkit.errors import InputError
+
+
+def whole_number(value: Any, name: str, *, least: int) -> int:
+    """Return a whole number from `least` on, or refuse it.
+
+    Examples
+    --------
+    >>> whole_number(2.5, "n_steps", least=1)
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: n_steps must be a whole number, 1 or more, got 2.5
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(f"{name} must be a whole number, {least} or more, got {value!r}")
+    return int(value)
