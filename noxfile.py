@@ -24,7 +24,8 @@ def classic(session: nox.Session) -> None:
     """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
-    session.run("pytest", "-n2", "tests/keras", "tests/test_demo.py", "tests/test_models.py", *session.posargs, env=PLAIN)
+    tests = ("tests/keras", "tests/test_demo.py", "tests/test_models.py")
+    session.run("pytest", "-n2", *tests, *session.posargs, env=PLAIN)
 
 
 @nox.session(venv_backend="none")
