@@ -25,7 +25,7 @@ def classic(session: nox.Session) -> None:
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
     tests = ("tests/keras", "tests/test_demo.py", "tests/test_models.py")
-    session.run("pytest", "-n2", *tests, *session.posargs, env=PLAIN)
+    session.run("pytest", *tests, *session.posargs, env=PLAIN)
 
 
 @nox.session(venv_backend="none")
@@ -33,7 +33,7 @@ def legacy(session: nox.Session) -> None:
     """tf-keras, Keras 2 beside Keras 3, in the default environment."""
     env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
-    session.run("pytest", "-n2", "tests/keras", "tests/test_models.py", *session.posargs, env=env)
+    session.run("pytest", "tests/keras", "tests/test_models.py", *session.posargs, env=env)
 
 
 @nox.session
@@ -41,7 +41,7 @@ def minimal(session: nox.Session) -> None:
     """No framework at all: everything but models."""
     session.install("-e", ".", *TESTS, env=PLAIN)
     session.run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None", env=PLAIN)
-    session.run("pytest", "-n2", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
+    session.run("pytest", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
 
 
 @nox.session(venv_backend="none")

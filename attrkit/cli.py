@@ -43,12 +43,15 @@ def _errors_as_text(command: Callable[..., None]) -> Callable[..., None]:
         from attrkit.errors import AttrkitError
 
         # A warning is for the reader of the result, whom our file and line do not help.
+        as_found = warnings.formatwarning
         warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
         try:
             command(*args, **kwargs)
         except AttrkitError as err:
             typer.echo(f"error: {err}", err=True)
             raise typer.Exit(1) from err
+        finally:
+            warnings.formatwarning = as_found
 
     return run
 

@@ -75,33 +75,72 @@ def as_tree(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
 
 
 def as_datasets(data: Any) -> dict[str, xr.Dataset]:
-    """Return the datasets of a Dataset, a DataTree or a mapping, by extractor.
+    """Bring every form that results come in into one: datasets by extractor.
 
     Parameters
     ----------
-    data : Dataset, DataTree or mapping of str to Dataset
+    data : Dataset, DataTree, DataArray or mapping of str to any of these
+        A Dataset is one extractor, named by its attribute ``method`` (a layer's output by ``layer``). A DataArray with
+        a dim ``extractor`` is split along it.
 
     Returns
     -------
     dict of str to Dataset
-        A single dataset is named by its attribute ``method``.
+        In the order that came.
 
     Raises
     ------
     InputError
         If `data` is something else, or empty.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"attribution": (("sample", "timestep"), [[1.0, 2.0]])}, attrs={"method": "ones"})
+    >>> list(as_datasets(ds)), list(as_datasets({"a": ds, "b": ds["attribution"]}))
+    (['ones'], ['a', 'b'])
     """
-    if isinstance(data, xr.Dataset):
-        return {str(data.attrs.get("method", "extractor")): data}
-    if isinstance(data, xr.DataTree):
-        if not data.children:
-            return as_datasets(data.to_dataset())
-        data = {name: child.to_dataset(inherit=False) for name, child in data.children.items()}
-    if not isinstance(data, Mapping) or not data or not all(isinstance(ds, xr.Dataset) for ds in data.values()):
+    entries: dict[str, Any]
+    if isinstance(data, xr.DataTree) and data.children:
+        # Names of layers may hold slashes, which make groups in groups.
+        nodes = {node.path.removeprefix(data.path).strip("/"): node for node in data.subtree if node.has_data}
+        entries = {name: node.to_dataset(inherit=False) for name, node in nodes.items()}
+    elif isinstance(data, xr.DataTree) and data.has_data:
+        entries = {data.name or _name_of(data.to_dataset()): data.to_dataset()}
+    elif isinstance(data, xr.DataArray) and "extractor" in data.dims:
+        parts = [data.isel(extractor=i, drop=True) for i in range(data.sizes["extractor"])]
+        entries = dict(zip(map(str, data.get_index("extractor")), parts, strict=True))
+    elif isinstance(data, xr.DataArray | xr.Dataset):
+        entries = {_name_of(data): data}
+    elif isinstance(data, Mapping | xr.DataTree):
+        entries = {str(name): value for name, value in data.items()}
+    else:
         raise InputError(
-            f"got a {type(data).__name__}; accepted are a Dataset, a DataTree or a mapping of names to Datasets"
+            f"got a {type(data).__name__}; accepted are a Dataset, a DataTree, a DataArray, or a mapping of names to "
+            "Datasets or DataArrays"
         )
-    return {str(name): ds for name, ds in data.items()}
+    if not entries:
+        raise InputError(f"the {type(data).__name__} is empty; at least one extractor is needed")
+    return {name: _as_dataset(value, name) for name, value in entries.items()}
+
+
+def _name_of(data: xr.Dataset | xr.DataArray) -> str:
+    known = "layer" if "activation" in getattr(data, "data_vars", ()) and "layer" in data.attrs else "method"
+    if known in data.attrs:
+        return str(data.attrs[known])
+    if isinstance(data, xr.DataArray):
+        return str(data.name or "attribution")
+    return next((name for name in schema.VARIABLES if name in data), "dataset")
+
+
+def _as_dataset(value: Any, name: str) -> xr.Dataset:
+    if isinstance(value, xr.DataTree):
+        value = value.to_dataset(inherit=False)
+    if isinstance(value, xr.DataArray):
+        guess = "attention" if "key_timestep" in value.dims else "attribution"
+        value = value.to_dataset(name=value.name if value.name in schema.VARIABLES else guess)
+    if not isinstance(value, xr.Dataset):
+        raise InputError(f"{name!r} is a {type(value).__name__}; accepted are a Dataset or a DataArray")
+    return value
 
 
 def stack(

@@ -65,7 +65,8 @@ def extract(
         ``smoothgrad``; or a function ``f(model, x, target, **options)`` of your own.
     target : optional
         Which output: nothing for a model that has one, an index, a tuple such as (horizon, channel), a label of
-        `output_labels`, ``"predicted"`` (the largest), or a list with one of these a sample.
+        `output_labels`, ``"predicted"`` (the largest), or a list with one of these a sample. Attention does not depend
+        on it, and keeps it as a coordinate.
     baseline : float, str or array_like, default 0.0
         What stands for "no signal" in methods that need it: a number, ``"mean"``, or an array.
     layer : str or list of str, optional
@@ -162,25 +163,29 @@ def compare(
     """
     adapter = adapt(model)
     labelled = label_inputs(inputs, shape=adapter.input_shape, dtype=adapter.input_dtype)
+    asked = _named_methods(methods)
+    if not asked:
+        raise InputError("no methods were given; name at least one")
+    names = [name for name, _, _ in asked]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two methods are named {twice!r}; give names of your own: compare(..., {{'name': method}})")
+    takes = {name: inspect.signature(find_method(method)[1]).parameters for name, method, _ in asked}
+    for word, said in (("baseline", _says_baseline(baseline)), ("layer", layer is not None)):
+        if said and not any(word in parameters for parameters in takes.values()):
+            raise InputError(f"none of {', '.join(names)} takes a {word}; leave {word}= out")
     groups: dict[str, xr.Dataset] = {}
-    for name, method, options in _named_methods(methods):
-        if name in groups:
-            raise InputError(
-                f"two methods are named {name!r}; give names of your own: compare(..., {{'name': method}})"
-            )
-        takes = inspect.signature(find_method(method)[1]).parameters
+    for name, method, options in asked:
         question = _Question(
             target,
-            baseline if "baseline" in takes else 0.0,
-            layer if "layer" in takes else None,
+            baseline if "baseline" in takes[name] else 0.0,
+            layer if "layer" in takes[name] else None,
             seed,
             output_labels,
         )
         groups[name] = _explain(
             adapter, labelled, method, options, question, batch_size=batch_size, show_progress=show_progress
         )
-    if not groups:
-        raise InputError("no methods were given; name at least one")
     return as_tree(groups)
 
 
@@ -243,12 +248,13 @@ def _answerable(
     given: dict[str, Any] = {"inputs": labelled, "layer": question.layer, "mask": model.mask(x), "seed": question.seed}
     if question.target is not None or "target" in takes or "prediction" in takes:
         given["prediction"] = model.predict(x)
+    if question.target is not None or "target" in takes:
         chosen = resolve_target(
             question.target, model.outputs, predictions=given["prediction"], output_labels=question.output_labels
         )
-        if "target" in takes:
-            given |= {"target": chosen.index, "target_label": chosen.label}
-            attrs["target"] = str(chosen.label[0]) if len(set(chosen.label.tolist())) == 1 else "one a sample"
+        # A method that does not depend on the target keeps it all the same: what was asked of all methods alike.
+        given |= {"target": chosen.index, "target_label": chosen.label}
+        attrs["target"] = str(chosen.label[0]) if len(set(chosen.label.tolist())) == 1 else "one a sample"
     if "baseline" in takes:
         values, attrs["baseline"] = resolve_baseline(question.baseline, labelled)
         if values.ndim:
@@ -284,11 +290,21 @@ def _check_options(name: str, takes: Mapping[str, Any], options: Mapping[str, An
             raise InputError(
                 f"{name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(own) or 'none'}"
             )
-    default = isinstance(question.baseline, int | float) and question.baseline == 0
-    if "baseline" not in takes and not default:
+    missing = [key for key in own if takes[key].default is inspect.Parameter.empty and key not in options]
+    if missing:
+        raise InputError(
+            f"{name} needs {', '.join(map(repr, missing))}; pass it as an option, or name the parameter by what "
+            f"extract gives: {', '.join(_GIVEN)}"
+        )
+    if "baseline" not in takes and _says_baseline(question.baseline):
         raise InputError(f"{name} has no baseline; leave baseline= out")
     if "layer" not in takes and question.layer is not None:
         raise InputError(f"{name} does not look inside the model; leave layer= out")
+
+
+def _says_baseline(baseline: Any) -> bool:
+    """Whether a baseline other than the default was given."""
+    return not (isinstance(baseline, int | float) and baseline == 0)
 
 
 def _all_options(takes: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,16 +140,21 @@ def test_datasets_come_by_name_from_every_container():
         xr.testing.assert_identical(found["a"], a)
         xr.testing.assert_identical(found["b"], b)
     assert list(as_datasets(a)) == ["a"]
-    assert list(as_datasets(b)) == ["extractor"]
+    assert list(as_datasets(b)) == ["attribution"]
     assert list(as_datasets(xr.DataTree(a))) == ["a"]
 
 
-@pytest.mark.parametrize("data", [{}, [], None, VALUES, xr.DataArray(VALUES), {"a": VALUES}, "run.zarr"])
+@pytest.mark.parametrize("data", [[], None, VALUES, "run.zarr"])
 def test_other_containers_are_refused_by_type(data):
-    with pytest.raises(
-        InputError, match=f"got a {type(data).__name__}; accepted are a Dataset, a DataTree or a mapping"
-    ):
+    with pytest.raises(InputError, match=f"got a {type(data).__name__}; accepted are a Dataset, a DataTree, a Data"):
         as_datasets(data)
+
+
+def test_empty_containers_and_bare_arrays_in_them_are_refused():
+    with pytest.raises(InputError, match="the dict is empty; at least one"):
+        as_datasets({})
+    with pytest.raises(InputError, match="'a' is a ndarray; accepted are a Dataset or a DataArray"):
+        as_datasets({"a": VALUES})
 
 
 # Stacking

@@ -100,9 +100,8 @@ class Adapter(ABC):
         """Return the model's outputs for `x`, laid flat: an array of shape (sample, output)."""
         parts: list[np.ndarray] = []
         for batch, rows in self._batches(x, "predict"):
-            if not self._steady:
-                self._check_steady(batch)
-            parts.append(self._flat(self._predict(batch))[:rows])
+            flat = self._flat(self._predict(batch)) if self._steady else self._predict_first(batch)
+            parts.append(flat[:rows])
             self.cost["forward_evaluations"] += rows
         return np.concatenate(parts)
 
@@ -231,12 +230,12 @@ class Adapter(ABC):
                 "a layer of this model does not give the same output when its attention is read"
             )
 
-    def _check_steady(self, batch: np.ndarray) -> None:
-        """Refuse a model whose output for a sample is not its own: it would have no explanation of its own either."""
+    def _predict_first(self, batch: np.ndarray) -> np.ndarray:
+        """Predict, and refuse a model whose output for a sample is not its own: no explanation would be either."""
         with self._state_restored():
-            among = self._flat(self._predict(batch))[:1]
-            alone = self._flat(self._predict(np.repeat(batch[:1], len(batch), axis=0)))[:1]
-        scale, difference = _difference(among, alone)
+            among = self._flat(self._predict(batch))
+            alone = self._flat(self._predict(np.repeat(batch[:1], len(batch), axis=0)))
+        scale, difference = _difference(among[:1], alone[:1])
         if not difference <= 10 * self.precision * scale:
             raise RefusedError(
                 f"the model's output for the first sample differs by {difference:.3g} (of {scale:.3g}) when the "
@@ -244,6 +243,7 @@ class Adapter(ABC):
                 "(a layer called with training=True?); such an output has no explanation of its own"
             )
         self._steady.append(True)
+        return among
 
     def _batches(self, x: np.ndarray | LazyRows, label: str) -> Iterator[tuple[np.ndarray, int]]:
         """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""

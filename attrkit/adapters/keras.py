@@ -239,11 +239,11 @@ class KerasAdapter(Adapter):
         tf, model = self._tf, self.model
         unconverted = tf.autograph.experimental.do_not_convert
         layers = {entry.path: entry.layer for entry in self._all_layers()}
-        intercepted, name_outputs = unconverted(self._intercepted), unconverted(self._named)
+        name_outputs = unconverted(self._named)
 
         def forward(x: Any) -> Any:
             found: dict[str, list[dict[str, Any]]] = {}
-            with intercepted(layers, readers, found):
+            with self._intercepted(layers, readers, found):
                 outputs = model(x, training=training)
             return name_outputs(outputs), found
 
@@ -258,7 +258,9 @@ class KerasAdapter(Adapter):
         graph, owner = tf.compat.v1.get_default_graph(), threading.get_ident()
 
         def stand_in(path: str, layer: Any, reader: Reader) -> Any:
-            original = layer.call
+            # Keras 2 lets autograph rewrite the call of a layer of the user's own, for Python branches on tensors.
+            by_autograph = getattr(layer, "_autographed_call", None)
+            original = layer.call if by_autograph is None else by_autograph()
 
             def call(*args: Any, **kwargs: Any) -> Any:
                 if threading.get_ident() != owner:
@@ -272,8 +274,7 @@ class KerasAdapter(Adapter):
                 found.setdefault(path, []).append(read)
                 return output
 
-            # Autograph would rewrite the reader. A layer whose own call it must rewrite (Python branches on tensors, in
-            # Keras 2) cannot be read; the gradient of its model can be taken.
+            # Autograph would rewrite the reader too.
             return tf.autograph.experimental.do_not_convert(call)
 
         with _TRACING:

@@ -96,22 +96,29 @@ def attention(
             f"attention of shape {first['attention'].shape} over several axes has no place in the dataset"
         )
     dims = default_dims("attention", first["attention"].ndim)
-    arrays = [xr.DataArray(call["attention"], dims=dims) for call in calls.values()]
-    if len(arrays) > 1:
-        weights = xr.concat(arrays, dim=xr.DataArray(list(calls), dims="layer", name="layer"))
-        weights = weights.transpose("sample", "layer", *dims[1:])
-    else:
-        weights = arrays[0]
-    weights.attrs = {"units": "1", "sign": "non-negative", "layer": ", ".join(calls)}
-    # The layer's own masks count; a layer that was given none may still stand behind padding.
-    query_mask = _mask(first, "query_mask", x, mask, weights.sizes.get("query_timestep"))
-    key_mask = _mask(first, "key_mask", x, mask, weights.sizes["key_timestep"])
-    found, notes = diagnose(weights, query_mask=query_mask, key_mask=key_mask)
-    for note in notes:
-        warnings.warn(f"attention of {', '.join(calls)}: {note}", AttentionWarning, stacklevel=4)
-    result: dict[str, Any] = {"attention": weights, **found}
-    if key_mask is not None and key_mask.shape == x.shape[:2]:
-        result["mask"] = key_mask
+    parts: dict[str, list[xr.DataArray]] = {}
+    masks = []
+    for name, call in calls.items():
+        weights = xr.DataArray(call["attention"], dims=dims)
+        # The layer's own masks count; a layer that was given none may still stand behind padding.
+        query_mask = _mask(call, "query_mask", x, mask, weights.sizes.get("query_timestep"))
+        key_mask = _mask(call, "key_mask", x, mask, weights.sizes["key_timestep"])
+        measures, notes = diagnose(weights, query_mask=query_mask, key_mask=key_mask)
+        for note in notes:
+            warnings.warn(f"attention of {name}: {note}", AttentionWarning, stacklevel=4)
+        for key, values in {"attention": weights, **measures}.items():
+            parts.setdefault(key, []).append(values.expand_dims(layer=[name], axis=1))
+        masks.append(key_mask)
+    # A layer without a mask has no share on padding: NaN there.
+    result: dict[str, Any] = {
+        key: xr.concat(values, "layer", join="outer").reindex(layer=list(calls)) for key, values in parts.items()
+    }
+    if len(calls) == 1:
+        result = {key: values.isel(layer=0, drop=True) for key, values in result.items()}
+    result["attention"].attrs = {"units": "1", "sign": "non-negative", "layer": ", ".join(calls)}
+    of_timesteps = [known for known in masks if known is not None and known.shape == x.shape[:2]]
+    if of_timesteps:
+        result["mask"] = of_timesteps[0]
     if reduce is not None:
         result["attribution"] = reduce_attention(schema.build(result, inputs=inputs), reduce, head=head)["attribution"]
     elif head is not None:

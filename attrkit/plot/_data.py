@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.schema import CONTENT
 
@@ -41,58 +42,21 @@ def datasets(data: Data) -> dict[str, xr.Dataset]:
     >>> list(datasets(ds)), list(datasets({"a": ds, "b": ds}))
     (['zeros'], ['a', 'b'])
     """
-    entries: dict[str, Any]
-    if isinstance(data, xr.DataTree) and data.children:
-        # Names of layers may hold slashes, which make groups in groups.
-        nodes = {node.path.removeprefix(data.path).strip("/"): node for node in data.subtree if node.has_data}
-        entries = {name: node.to_dataset(inherit=False) for name, node in nodes.items()}
-    elif isinstance(data, xr.DataTree):
-        entries = {data.name or _name(data.to_dataset()): data.to_dataset()}
-    elif isinstance(data, xr.DataArray) and "extractor" in data.dims:
-        parts = [data.isel(extractor=i, drop=True) for i in range(data.sizes["extractor"])]
-        entries = dict(zip(map(str, data.get_index("extractor")), parts, strict=True))
-    elif isinstance(data, xr.DataArray | xr.Dataset):
-        entries = {_name(data): data}
-    elif isinstance(data, Mapping):
-        entries = {str(name): value for name, value in data.items()}
-    else:
+    return {name: _drawable(ds, name) for name, ds in as_datasets(data).items()}
+
+
+def _drawable(ds: xr.Dataset, name: str) -> xr.Dataset:
+    held = [known for known in DRAWABLE if known in ds]
+    if not held:
         raise InputError(
-            f"nothing to plot in a {type(data).__name__}; accepted are a Dataset, a DataTree, "
-            "a DataArray, or a dict of names to Datasets or DataArrays"
-        )
-    if not entries:
-        raise InputError(f"nothing to plot: the {type(data).__name__} is empty; at least one extractor is needed")
-    return {name: _dataset(value, name) for name, value in entries.items()}
-
-
-def _name(data: xr.Dataset | xr.DataArray) -> str:
-    known = "layer" if "activation" in getattr(data, "data_vars", ()) and "layer" in data.attrs else "method"
-    if known in data.attrs:
-        return str(data.attrs[known])
-    if isinstance(data, xr.DataArray):
-        return str(data.name or "attribution")
-    return next((name for name in DRAWABLE if name in data), "dataset")
-
-
-def _dataset(value: object, name: str) -> xr.Dataset:
-    if isinstance(value, xr.DataTree):
-        value = value.to_dataset(inherit=False)
-    if isinstance(value, xr.DataArray):
-        guess = "attention" if "key_timestep" in value.dims else "attribution"
-        value = value.to_dataset(name=value.name if value.name in DRAWABLE else guess)
-    if not isinstance(value, xr.Dataset):
-        raise InputError(f"{name!r} is a {type(value).__name__}; accepted are a Dataset or a DataArray")
-    drawable = [known for known in DRAWABLE if known in value]
-    if not drawable:
-        raise InputError(
-            f"{name!r} is not an attrkit dataset: its variables are {sorted(map(str, value.data_vars))}; "
+            f"{name!r} is not an attrkit dataset: its variables are {sorted(map(str, ds.data_vars))}; "
             f"a plot needs one of {', '.join(DRAWABLE)}"
         )
-    if "sample" not in value.dims:
-        value = value.expand_dims("sample")
-    if any(value[known].size == 0 for known in drawable):
-        raise InputError(f"{name!r} is empty: its sizes are {dict(value.sizes)}")
-    return value
+    if "sample" not in ds.dims:
+        ds = ds.expand_dims("sample")
+    if any(ds[known].size == 0 for known in held):
+        raise InputError(f"{name!r} is empty: its sizes are {dict(ds.sizes)}")
+    return ds
 
 
 def content(ds: xr.Dataset, name: str, variables: Iterable[str]) -> xr.DataArray:

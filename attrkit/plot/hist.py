@@ -1,6 +1,6 @@
 """How the values of an extractor or of a layer are distributed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def hist(
             axes.set_yscale("log")
     if panels.own and panels.axes.size > DENSE:
         low, high = panels.axes.values[0].get_xlim()
-        sizes = {sum(map(len, part.values())) for part in parts.values()}
+        sizes = {len(values) for part in parts.values() for values in part.values()}
         notes.append(f"n = {min(sizes):,}" + (f" to {max(sizes):,}" if len(sizes) > 1 else "") + " in each")
         notes.append(hush(panels, x=f"{low:.2g} to {high:.2g}" if by == "channel" else ""))
     panels.note(notes, styles["note"])
@@ -192,7 +192,7 @@ def _draw(
             panels.keep("zero_line", line, (i,))
         # Room above the bars for the number of values.
         axes.margins(x=0, y=0.22)
-        _words(panels, i, key, every.size, styles)
+        _words(panels, i, key, sorted({len(values) for values in part.values()}), styles)
     words = [labels[next(iter(part))] for part in parts.values()]
     differ = len(set(words)) > 1
     shown = {(i,): label for i, label in enumerate(words) if differ or below(cells, i) is None}
@@ -201,13 +201,13 @@ def _draw(
     return panels
 
 
-def _words(panels: Panels, i: int, key: Any, n: int, styles: Mapping[str, Any]) -> None:
-    """Write the name and the number of values of one panel."""
+def _words(panels: Panels, i: int, key: Any, counts: Sequence[int], styles: Mapping[str, Any]) -> None:
+    """Write the name of one panel and the number of values behind each of its outlines."""
     axes = panels.axes.values[i]
     dense = panels.axes.size > DENSE
     name_panel(panels, i, channel_name(key), styles["title"])
     if styles["n"] is not None and not dense:
-        panels.keep("n", draw_corner(f"n = {n:,}", axes, **styles["n"]), (i,))
+        panels.keep("n", draw_corner(f"n = {' or '.join(f'{n:,}' for n in counts)}", axes, **styles["n"]), (i,))
     if styles["ylabel"] is not None and i == 0 and not dense:
         panels.keep("ylabel", axes.set_ylabel("count", **styles["ylabel"]), (i,))
 

@@ -290,6 +290,33 @@ def test_several_layers_and_shared_layers(x):
 
 
 @pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
+def test_layers_read_together_are_measured_with_their_own_masks(padded):
+    data, mask = padded
+    inputs = keras.Input((12, 3))
+    behind = SeqSelfAttention(units=4, name="behind")(layers.Masking()(inputs))
+    unmasked = layers.Lambda(lambda t: t * 1.0, name="forget", output_shape=(12, 3))(behind)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(SeqSelfAttention(units=4, name="after")(unmasked))))
+    randomise(model)
+    together = read(model, data)
+    for name in ("behind", "after"):
+        alone = read(model, data, layer=name)
+        for measure in ("attention_entropy", "attention_on_padding"):
+            np.testing.assert_allclose(together[measure].sel(layer=name), alone[measure], rtol=1e-6)
+    np.testing.assert_array_equal(together["mask"], mask)
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
+def test_attention_keeps_the_target_it_was_asked_with(x):
+    inputs = keras.Input((12, 3))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(SeqSelfAttention()(inputs))))
+    ds = read(model, x, target="b", output_labels=["a", "b"])
+    assert set(ds["target"].values.tolist()) == {ds.attrs["target"]} == {"b"}
+    with pytest.raises(InputError, match="not an index or a known label"):
+        read(model, x, target="c", output_labels=["a", "b"])
+    assert "target" not in read(model, x).coords
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
 def test_layers_of_different_shapes_are_chosen_by_name(x):
     inputs = keras.Input((12, 3))
     hidden = SeqSelfAttention(name="square")(inputs)

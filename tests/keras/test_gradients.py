@@ -315,10 +315,29 @@ def test_options_that_do_not_exist_are_refused(x):
         explain(model, x, "gradient", baseline=1.0)
     with pytest.raises(InputError, match="does not look inside"):
         explain(model, x, "gradient", layer="lstm")
+    with pytest.raises(InputError, match="none of gradient, smoothgrad takes a layer; leave layer= out"):
+        attrkit.compare(model, x, ["gradient", "smoothgrad"], layer="lstm")
+    with pytest.raises(InputError, match="none of gradient takes a baseline"):
+        attrkit.compare(model, x, "gradient", baseline="mean")
     with pytest.raises(InputError, match="batch_size must be a whole number, 1 or more, got 0"):
         explain(model, x, "gradient", batch_size=0)
     with pytest.raises(InputError, match="timestep and channel look swapped"):
         explain(model, x.transpose(0, 2, 1), "gradient")
+
+
+def test_functions_of_the_user(x):
+    def halved(model, x, target, factor=0.5):
+        return factor * model.path_gradient(x, target)
+
+    def unclear(model, x, which):
+        return x
+
+    model = linear()
+    expected = np.broadcast_to(weights_of(model), x.shape)
+    np.testing.assert_allclose(explain(model, x, halved)["attribution"], 0.5 * expected, rtol=1e-5)
+    np.testing.assert_allclose(explain(model, x, halved, factor=2.0)["attribution"], 2 * expected, rtol=1e-5)
+    with pytest.raises(InputError, match=r"unclear needs 'which'; pass it as an option, or name.*target, prediction"):
+        explain(model, x, unclear)
 
 
 def test_a_gap_is_measured_by_the_change_not_by_the_output(x):

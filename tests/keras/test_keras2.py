@@ -31,6 +31,28 @@ def test_python_control_flow_in_call(x):
     np.testing.assert_allclose(ds["attribution"], expected)
 
 
+class BranchingAttention(keras.layers.Layer):
+    """Its call branches on a tensor, and it gives its weights when asked."""
+
+    def call(self, inputs, return_attention=False):
+        weights = tf.nn.softmax(inputs[..., 0])
+        out = tf.einsum("st,stc->sc", weights, inputs)
+        if tf.shape(inputs)[1] < 3:
+            out = -out
+        return (out, weights) if return_attention else out
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
+def test_layers_with_python_control_flow_can_be_read(x):
+    attention = BranchingAttention(name="attention")
+    inputs = keras.Input((12, 3))
+    model = keras.Model(inputs, keras.layers.Dense(1)(attention(inputs)))
+    ds = attrkit.extract(model, x, "attention", show_progress=False)
+    np.testing.assert_allclose(ds["attention"], tf.nn.softmax(x[..., 0]), atol=1e-6)
+    outputs = attrkit.layer_outputs(model, x, "attention")["attention"]
+    np.testing.assert_allclose(outputs["activation"], attention(x), atol=1e-6)
+
+
 def test_batch_statistics_at_inference_are_refused_and_stay(x):
     inputs = keras.Input((12, 3))
     norm = keras.layers.BatchNormalization()

@@ -35,9 +35,9 @@ def check(match, call):
 
 
 def test_what_cannot_be_drawn_is_refused(gradient):
-    check("nothing to plot in a list; accepted are a Dataset, a DataTree", lambda: heatmap([gradient]))
-    check("nothing to plot: the dict is empty; at least one extractor is needed", lambda: heatmap({}))
-    check("nothing to plot: the DataTree is empty", lambda: heatmap(xr.DataTree.from_dict({"a/b": None})))
+    check("got a list; accepted are a Dataset, a DataTree", lambda: heatmap([gradient]))
+    check("the dict is empty; at least one extractor is needed", lambda: heatmap({}))
+    check("the DataTree is empty", lambda: heatmap(xr.DataTree.from_dict({"a/b": None})))
     check("'mine' is a ndarray; accepted are a Dataset or a DataArray", lambda: heatmap({"mine": np.zeros(3)}))
     wrong = xr.Dataset({"relevance": ("sample", [1.0])}, attrs={"method": "mine"})
     check(r"'mine' is not an attrkit dataset: its variables are \['relevance'\]; a plot needs", lambda: heatmap(wrong))

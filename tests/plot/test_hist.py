@@ -49,6 +49,11 @@ def test_channels_can_be_selected(gradient):
     np.testing.assert_array_equal(two.axes["channel"], ["sun", "rain"])
 
 
+def test_each_outline_counts_its_own_values(gradient):
+    both = hist({"a": gradient, "b": gradient.isel(sample=slice(2))}, by="channel", channels="rain", samples="a")
+    assert both.artists["n"].item().get_text() == "n = 12"
+
+
 def test_layers_attention_and_inputs_can_be_counted(layers, weights, gradient):
     panels = hist(layers)
     np.testing.assert_array_equal(panels.axes["extractor"], ["lstm", "block/dense"])
