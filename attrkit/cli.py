@@ -106,12 +106,15 @@ def extract(
         raise InputError("--option goes with one --method; run the methods one by one")
     check_target(out, overwrite=overwrite)
     adapter = attrkit.adapt(attrkit.load_model(model))
-    shape = adapter.input_shape
+    if len(adapter.inputs) > 1:
+        raise InputError(f"the model has {len(adapter.inputs)} inputs, and a file holds one; use attrkit.extract")
+    shape = adapter.inputs[0].shape if adapter.inputs else None
     inputs = read_inputs(data, length=None if shape is None else shape[0], stride=stride)
     labelled = label_inputs(inputs)
-    if labelled.dtype.kind in "iu" and adapter.input_dtype.startswith("float"):
+    dtype = adapter.inputs[0].dtype if adapter.inputs else ""
+    if labelled.dtype.kind in "iu" and dtype.startswith("float"):
         # A file has no way to say float where all numbers are whole.
-        labelled = labelled.astype(adapter.input_dtype)
+        labelled = labelled.astype(dtype)
     given = {
         "target": None if target is None else _parse_target(target),
         "baseline": _parse_value(baseline),

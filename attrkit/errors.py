@@ -47,3 +47,7 @@ class CompletenessWarning(AttrkitWarning):
 
 class AttentionWarning(AttrkitWarning):
     """Attention weights that say little or mislead: one timestep, flat rows, weight on padding."""
+
+
+class SaturationWarning(AttrkitWarning):
+    """The explained output comes out of a saturated softmax, whose gradient vanishes."""

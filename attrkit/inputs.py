@@ -2,7 +2,7 @@
 
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.schema import attribute_faults
-from attrkit.tables import from_frame
+from attrkit.tables import frame_values, from_frame
 
 DIMS = ("sample", "timestep", "channel")
 
@@ -29,7 +29,105 @@ LABELLED = (pd.DataFrame, pd.Series, xr.DataArray)
 Shape = tuple[int | None, ...]
 
 
-def label_inputs(inputs: Any, *, shape: Shape | None = None, dtype: str | None = None) -> xr.DataArray:
+class Input(NamedTuple):
+    """One input of a model: its name, its shape without the batch axis (None where unknown), its dtype (or ``""``)."""
+
+    name: str
+    shape: Shape | None
+    dtype: str
+
+
+def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[str, xr.DataArray | np.ndarray]:
+    """Label what a user passes to a model of one or of several inputs.
+
+    Parameters
+    ----------
+    inputs : as `label_inputs` takes it, or a mapping of names to such, or a tuple of such in the model's order
+        For a model of several inputs one each. One may be static, of shape (sample, channel). One that is of no number,
+        or integers of more than two dims, such as an attention mask, is kept as it is.
+    known : sequence of Input
+        The model's inputs as far as they are known; a plain function has none.
+    dtype : str, optional
+        What floats of inputs without a dtype of their own become.
+
+    Returns
+    -------
+    dict
+        By name, in the model's order: a labelled array of dims (sample, timestep[, channel]) or (sample, channel); a
+        bare array for what is only handed on.
+
+    Raises
+    ------
+    InputError
+        As `label_inputs`; also if a name is unknown, an input is missing, or they differ in their samples.
+    """
+    given = _by_name(inputs, known)
+    if given is None:
+        spec = known[0] if known else Input("input", None, "")
+        return {spec.name: label_inputs(inputs, shape=spec.shape, dtype=spec.dtype or None, floats=dtype)}
+    specs = {spec.name: spec for spec in known}
+    found: dict[str, xr.DataArray | np.ndarray] = {}
+    sequences = any(np.ndim(values) > 2 or is_labelled(values) for values in given.values())
+    for name, values in given.items():
+        spec = specs.get(name, Input(name, None, ""))
+        try:
+            found[name] = _label_one(values, spec, dtype, beside_sequences=sequences)
+        except InputError as err:
+            raise InputError(f"input {name!r}: {err}") from err
+    counts = {name: len(values) for name, values in found.items()}
+    if len(set(counts.values())) > 1:
+        raise InputError(f"inputs differ in their samples: {counts}; give each one the same")
+    return found
+
+
+def _by_name(inputs: Any, known: Sequence[Input]) -> dict[str, Any] | None:
+    """Return inputs by name, in the model's order; None for what is one input."""
+    shaped = len(known) > 1 and all(spec.shape is not None for spec in known)
+    names = [spec.name for spec in known]
+    if isinstance(inputs, Mapping) and not isinstance(inputs, xr.Dataset):
+        if shaped or (len(known) == 1 and known[0].shape is not None):
+            wrong = [str(name) for name in inputs if name not in names] + [name for name in names if name not in inputs]
+            if wrong:
+                raise InputError(f"inputs named {list(inputs)} came; the model takes {names}")
+            return {name: inputs[name] for name in names}
+        if not inputs:
+            raise InputError("an empty mapping came; give at least one input")
+        return {str(name): values for name, values in inputs.items()}
+    if shaped:
+        if not isinstance(inputs, list | tuple) or len(inputs) != len(known):
+            shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in known)
+            came = f"{len(inputs)} in a {type(inputs).__name__}" if isinstance(inputs, list | tuple) else "one"
+            raise InputError(f"the model has {len(known)} inputs ({shapes}), {came} came; pass a dict by these names")
+        return dict(zip(names, inputs, strict=True))
+    if isinstance(inputs, tuple) and not is_labelled(inputs[:1]) and (not known or known[0].shape is None):
+        if len(inputs) > len(names) and names:
+            raise InputError(f"{len(inputs)} inputs came in a tuple; the model takes {names}")
+        return dict(zip(names or [f"input_{i}" for i in range(len(inputs))], inputs, strict=False))
+    return None
+
+
+def _label_one(values: Any, spec: Input, dtype: str, *, beside_sequences: bool) -> xr.DataArray | np.ndarray:
+    if not is_labelled(values) and not isinstance(values, xr.Dataset):
+        array = read_array(values, f"a {type(values).__name__}", "accepted are arrays of numbers")
+        rank = array.ndim if spec.shape is None else len(spec.shape) + 1
+        if array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.ndim > 2):
+            return array
+        if rank == 2 and array.dtype.kind == "f" and beside_sequences:
+            values = xr.DataArray(array, dims=("sample", "channel")) if array.ndim == 2 else array
+    if isinstance(values, pd.DataFrame) and spec.shape is not None and len(spec.shape) == 1:
+        values = xr.DataArray(frame_values(values), dims=("sample", "channel"), coords={"channel": [*values.columns]})
+    if isinstance(values, xr.DataArray) and set(rename_synonyms(values).dims) == {"sample", "channel"}:
+        # As a sequence of one step, which has all the checks of others.
+        one = rename_synonyms(values).transpose("sample", "channel").expand_dims(timestep=1, axis=1)
+        shape = None if spec.shape is None else (1, *spec.shape)
+        labelled = label_inputs(one, shape=shape, dtype=spec.dtype or None, floats=dtype)
+        return labelled.isel(timestep=0, drop=True)
+    return label_inputs(values, shape=spec.shape, dtype=spec.dtype or None, floats=dtype)
+
+
+def label_inputs(
+    inputs: Any, *, shape: Shape | None = None, dtype: str | None = None, floats: str = ""
+) -> xr.DataArray:
     """Turn inputs into one labelled array and check it against what the model takes.
 
     Parameters
@@ -46,6 +144,8 @@ def label_inputs(inputs: Any, *, shape: Shape | None = None, dtype: str | None =
         Shape the model takes, without the batch axis; None in it stands for any length.
     dtype : str, optional
         What the model takes, such as ``"float32"``.
+    floats : str, optional
+        What floats become where `dtype` is not known.
 
     Returns
     -------
@@ -70,7 +170,7 @@ def label_inputs(inputs: Any, *, shape: Shape | None = None, dtype: str | None =
         raise InputError(f"inputs are empty: got {shape_text(array)}; at least one of each is needed")
     if shape is not None:
         _check_shape(array, shape)
-    array = _check_values(array, dtype)
+    array = _check_values(array, floats if dtype is None and floats and array.dtype.kind == "f" else dtype)
     array = array.assign_coords({dim: _plain_labels(array, dim) for dim in array.dims}).rename("input")
     for owner in (array, *array.coords.values()):
         owner.attrs = {k: v for k, v in owner.attrs.items() if not attribute_faults(k, v, owner.dtype)}
@@ -176,9 +276,7 @@ def name_axes(inputs: Any, *, ndim: int | None = None) -> xr.DataArray:
     if isinstance(inputs, pd.DataFrame | pd.Series):
         return from_frame(inputs).expand_dims("sample")
     if isinstance(inputs, Mapping):
-        raise InputError(
-            f"got a mapping with keys {list(inputs)}; models of several inputs are not taken yet, one array is"
-        )
+        raise InputError(f"got a mapping with keys {list(inputs)}; the model has one input, pass its array")
     wanted = "(sample, timestep)" if ndim == 2 else "(sample, timestep, channel)"
     if isinstance(inputs, list | tuple):
         if is_labelled(inputs):

@@ -10,7 +10,7 @@ from attrkit import schema
 from attrkit.adapters import adapt
 from attrkit.adapters.base import Call
 from attrkit.errors import InputError, RefusedError
-from attrkit.inputs import label_inputs
+from attrkit.explained import explain_inputs
 from attrkit.targets import label_prediction
 
 
@@ -102,11 +102,15 @@ def layer_outputs(
     >>> layer_outputs(model, x, "lstm")["lstm"]["activation"].dims
     ('sample', 'timestep', 'channel')
     """
-    adapter = adapt(model).configured(batch_size=batch_size, show_progress=show_progress)
-    labelled = label_inputs(inputs, shape=adapter.input_shape, dtype=adapter.input_dtype)
+    plain = adapt(model)
+    explained = explain_inputs(plain, inputs)
+    labelled = explained.main
+    adapter = plain.configured(
+        batch_size=batch_size, show_progress=show_progress, question=explained.question(head=None, logits=False)
+    )
     kinds = {entry.path: entry.kind for entry in adapter.layers()}
     asked = list(kinds) if layer is None else match_layers(layer, list(kinds))
-    prediction, readings = adapter.read(labelled.values, dict.fromkeys(asked, _read_output), training=training)
+    prediction, readings = adapter.read(explained.parts(), dict.fromkeys(asked, _read_output), training=training)
     missed = [path for path in asked if path not in readings]
     if missed and layer is not None:
         raise RefusedError(f"the model's forward pass does not reach {', '.join(missed)}; there is no output to read")

@@ -91,8 +91,6 @@ def resolve_target(
         flat = predictions.argmax(axis=1)
     elif isinstance(target, list | np.ndarray | pd.Series | pd.Index | xr.DataArray):
         flat = _per_sample(target, outputs, n_samples, output_labels, accepted)
-    elif callable(target) or (isinstance(target, str) and target == "all"):
-        raise InputError(f"target={short(target)} is not taken yet; {accepted}")
     else:
         flat = np.full(n_samples, _flat_index(target, outputs, output_labels, accepted))
     return Target(flat, coordinate[flat])

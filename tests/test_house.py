@@ -17,10 +17,11 @@ PACKAGE = Path(attrkit.__file__).parent
 # A room imports rooms on its own line or on a line above. A new room gets a line here, after section 3 of the design.
 ORDER = [
     ["errors"],
-    ["schema", "checks"],
+    ["schema", "checks", "parts"],
     ["tables"],
     ["inputs", "baselines", "targets"],
     ["adapters"],
+    ["explained"],
     ["attention"],
     ["layers"],
     ["methods"],

@@ -411,7 +411,7 @@ def test_a_table_of_two_indices_is_refused():
 
 
 def test_a_mapping_is_refused_with_its_keys():
-    with pytest.raises(InputError, match=r"mapping with keys \['a', 'b'\]; models of several inputs"):
+    with pytest.raises(InputError, match=r"mapping with keys \['a', 'b'\]; the model has one input"):
         label_inputs({"a": VALUES, "b": VALUES})
 
 

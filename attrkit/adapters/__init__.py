@@ -1,32 +1,45 @@
-"""Adapters: one file a framework. The folder is the registry; a framework is imported when a model of it arrives."""
+"""Adapters: one file a kind of model. The folder is the registry; a framework is imported when a model of it arrives.
+
+A file has ``HANDLES``, the modules that its models' classes come from, and ``adapt(model)``. Another package adds such
+a module under the entry point ``attrkit.adapters``.
+"""
 
 import pkgutil
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from attrkit.adapters.base import Adapter
+from attrkit.adapters.function import adapt_function
 from attrkit.errors import UnknownModelError
 
 
 @cache
-def adapters() -> tuple[type[Adapter], ...]:
-    """Return the adapter classes: every module of this folder that defines ``ADAPTER``."""
-    modules = [import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
-    return tuple(module.ADAPTER for module in modules if hasattr(module, "ADAPTER"))
+def adapters() -> dict[str, Any]:
+    """Return the modules that adapt models, by name: those of other packages first, then those of this folder."""
+    found = {entry.name: entry.load() for entry in entry_points(group="attrkit.adapters")}
+    for info in pkgutil.iter_modules(__path__):
+        if not info.name.startswith("_"):
+            found.setdefault(info.name, import_module(f"{__name__}.{info.name}"))
+    return {name: module for name, module in found.items() if hasattr(module, "HANDLES")}
 
 
-def adapt(model: Any) -> Adapter:
+def adapt(model: Any, *, framework: str | None = None) -> Adapter:
     """Wrap a model in the adapter of its framework.
 
     Parameters
     ----------
     model : object
-        A trained model; an adapter is returned as it is.
+        A trained model, or a function of arrays with samples first; an adapter is returned as it is.
+    framework : {"jax", "numpy"}, optional
+        What a plain function is made of. A jitted function is known to be of JAX; any other is taken for one of numpy,
+        which has no gradients.
 
     Returns
     -------
     Adapter
+        Its ``repr`` says which it is.
 
     Raises
     ------
@@ -40,6 +53,8 @@ def adapt(model: Any) -> Adapter:
 
     Examples
     --------
+    >>> adapt(lambda x: x.sum(axis=(1, 2)))
+    <NumpyFunction: framework numpy, framework_version ..., model <lambda>>
     >>> adapt("lstm.keras")
     Traceback (most recent call last):
         ...
@@ -47,12 +62,17 @@ def adapt(model: Any) -> Adapter:
     """
     if isinstance(model, Adapter):
         return model
-    for cls in type(model).__mro__:
-        for adapter in adapters():
-            if cls.__module__.startswith(adapter.handles):
-                return adapter(model)
+    if framework is None:
+        for cls in type(model).__mro__:
+            for module in adapters().values():
+                if cls.__module__.startswith(module.HANDLES):
+                    return module.adapt(model)
+    if callable(model) and not isinstance(model, type):
+        return adapt_function(model, framework)
     kind = type(model)
     if isinstance(model, str):
         raise UnknownModelError(f"no adapter takes a str; load a file first: attrkit.load_model({model!r})")
-    known = ", ".join(sorted(adapter.framework for adapter in adapters()))
-    raise UnknownModelError(f"no adapter takes a {kind.__module__}.{kind.__qualname__}; models of {known} are taken")
+    known = ", ".join(sorted(adapters()))
+    raise UnknownModelError(
+        f"no adapter takes a {kind.__module__}.{kind.__qualname__}; models of {known}, and functions, are taken"
+    )

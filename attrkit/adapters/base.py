@@ -1,7 +1,7 @@
 """What every framework supplies, and the batching that is the same for all of them.
 
-Arrays are numpy in and numpy out; x has shape (sample, timestep[, channel]). A framework adds one file beside this one
-with a subclass of `Adapter` that fills in the five hooks at its end.
+Arrays are numpy in and numpy out, samples first. A framework adds a file beside this one that says how it runs and
+differentiates a forward pass (``_tensorflow.py``), and a kind of model one that says how it is called (``keras.py``).
 """
 
 import copy
@@ -9,17 +9,22 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from attrkit.checks import whole_number
-from attrkit.errors import ForwardMismatchError, RefusedError
+from attrkit.errors import ForwardMismatchError, InputError, RefusedError
+from attrkit.inputs import Input
+from attrkit.parts import Parts, arrays_of, each, row_count
 from attrkit.targets import Output
 
 DEFAULT_BATCH_SIZE = 64
+
+LAYER = "@"
+"""Before the path of a layer, in a feed: the array is put in place of the layer's output."""
 
 
 class Layer(NamedTuple):
@@ -41,16 +46,49 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class LazyRows:
-    """Inputs that are made a batch at a time: ``make`` maps row numbers to an array of shape (row, ...)."""
+    """Inputs that are made a batch at a time.
+
+    ``make`` maps row numbers, of shape (row,), to arrays of shape (row, ...); ``sample`` maps them to the numbers of
+    the samples that the rows are variants of.
+    """
 
     count: int
-    make: Callable[[np.ndarray], np.ndarray]
+    make: Callable[[np.ndarray], Parts]
+    sample: Callable[[np.ndarray], np.ndarray]
 
+
+@dataclass(frozen=True)
+class Question:
+    """What of a model is explained: which of its inputs, and which function of its outputs.
+
+    Attributes
+    ----------
+    explained : mapping of str to str
+        Name of each part -> what it feeds: an input, or ``"@"`` and the path of the layer whose output it replaces.
+    context : mapping of str to ndarray
+        The other inputs of all samples, as they are.
+    static : frozenset of str
+        Parts of shape (sample, 1, channel) that the model takes as (sample, channel).
+    head : callable, optional
+        Maps the model's outputs, in the framework's own tensors, to one value a row.
+    logits : bool
+        Explain what goes into the softmax or sigmoid that makes the output.
+    """
+
+    explained: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, np.ndarray] = field(default_factory=dict)
+    static: frozenset[str] = frozenset()
+    head: Callable[[Any], Any] | None = None
+    logits: bool = False
+
+
+Feed = dict[str, np.ndarray]
+"""What one pass of the model gets: arrays of one batch by input name, or by ``"@"`` and a layer's path."""
 
 Reader = Callable[[Call], tuple[Any, dict[str, Any]]]
 """Runs a layer's call in its place: returns the layer's output, unchanged, and what it read, by name."""
 
-Noise = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Noise = Callable[[np.ndarray, np.ndarray], Parts]
 """Maps sample numbers and step numbers, each of shape (row,), to noise of shape (row, timestep[, channel])."""
 
 Readings = dict[str, list[dict[str, np.ndarray]]]
@@ -59,6 +97,9 @@ Readings = dict[str, list[dict[str, np.ndarray]]]
 
 class Adapter(ABC):
     """A model behind the two primitives that all methods are made of: the path gradient and the rewrite.
+
+    What the methods below call `Parts` is one array of shape (sample, timestep[, channel]); for a model of several
+    inputs a dict of them.
 
     Attributes
     ----------
@@ -71,23 +112,31 @@ class Adapter(ABC):
     """
 
     framework: ClassVar[str]
-    handles: ClassVar[tuple[str, ...]]
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.batch_size = DEFAULT_BATCH_SIZE
         self.show_progress = False
         self.cost: Counter[str] = Counter()
+        self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
-        # A list, so that copies with other settings share it.
+        # Lists and dicts, so that copies with other settings share them.
         self._steady: list[bool] = []
+        self._traced: dict[Any, Any] = {}
 
-    def configured(self, *, batch_size: int | None, show_progress: bool) -> Self:
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: " + ", ".join(f"{k} {v}" for k, v in self.describe().items()) + ">"
+
+    def configured(
+        self, *, batch_size: int | None = None, show_progress: bool = False, question: Question | None = None
+    ) -> Self:
         """Return this adapter with other settings and a cost of its own; compiled functions are shared."""
         other = copy.copy(self)
         other.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else whole_number(batch_size, "batch_size", least=1)
         other.show_progress = show_progress
         other.cost = Counter()
+        if question is not None:
+            other.question = question
         return other
 
     @property
@@ -96,35 +145,38 @@ class Adapter(ABC):
         assert self._outputs is not None, "outputs are known after the first forward pass"
         return self._outputs
 
-    def predict(self, x: np.ndarray | LazyRows) -> np.ndarray:
-        """Return the model's outputs for `x`, laid flat: an array of shape (sample, output)."""
+    def predict(self, x: Parts | LazyRows, *, sample: np.ndarray | None = None) -> np.ndarray:
+        """Return the model's outputs for `x`, laid flat: an array of shape (row, output).
+
+        Rows are those of all samples, in order, unless `sample` says which: the model's other inputs are theirs.
+        """
         parts: list[np.ndarray] = []
-        for batch, rows in self._batches(x, "predict"):
-            flat = self._flat(self._predict(batch)) if self._steady else self._predict_first(batch)
+        for feed, rows in self._batches(x, "predict", sample):
+            flat = self._flat(self._predict(feed)) if self._steady else self._predict_first(feed)
             parts.append(flat[:rows])
             self.cost["forward_evaluations"] += rows
         return np.concatenate(parts)
 
     def path_gradient(
         self,
-        x: np.ndarray,
+        x: Parts,
         target: np.ndarray,
         *,
-        baseline: np.ndarray | None = None,
+        baseline: Parts | None = None,
         alphas: Sequence[float] | np.ndarray = (1.0,),
         weights: Sequence[float] | np.ndarray = (1.0,),
         noise: Noise | None = None,
-    ) -> np.ndarray:
+    ) -> Any:
         r"""Return a weighted sum of gradients along the way from a baseline to the input.
 
         .. math:: G_i = \sum_k w_k \nabla f_{t_i}\big(b_i + \alpha_k (x_i - b_i) + \varepsilon_{ik}\big)
 
         Parameters
         ----------
-        x : ndarray of shape (sample, timestep[, channel])
+        x : Parts of shape (sample, timestep[, channel])
         target : ndarray of int of shape (sample,)
             Index into the outputs laid flat.
-        baseline : ndarray broadcastable to the shape of `x`, optional
+        baseline : Parts broadcastable to the shape of `x`, optional
             Where the way starts; zeros if not given.
         alphas, weights : sequence of float, of one length
             Points on the way, 0 at the baseline and 1 at the input, and the weight of the gradient at each.
@@ -133,51 +185,54 @@ class Adapter(ABC):
 
         Returns
         -------
-        ndarray of the shape of `x`
+        Parts of the shape of `x`
 
         Notes
         -----
         Rows (sample, step) are packed into batches of `batch_size`, whatever the number of steps, and summed where
         they are computed; only the sums come back.
         """
-        alphas, weights = np.asarray(alphas, x.dtype), np.asarray(weights, x.dtype)
-        n_steps = len(alphas)
-        base = np.broadcast_to(np.asarray(0 if baseline is None else baseline, x.dtype), x.shape)
-        group_size = min(self.batch_size, len(x))
-        row_count = min(self.batch_size, len(x) * n_steps)
-        out = np.empty_like(x)
-        with self._bar("gradients", len(x) * n_steps) as bar:
-            for start in range(0, len(x), group_size):
-                group = slice(start, start + group_size)
-                count = len(x[group])
-                sums = self._path_begin(_pad(x[group], group_size), _pad(base[group], group_size))
-                samples, steps = np.repeat(np.arange(count), n_steps), np.tile(np.arange(n_steps), count)
-                for first in range(0, len(samples), row_count):
-                    rows = slice(first, first + row_count)
-                    sample, step = _pad(samples[rows], row_count), _pad(steps[rows], row_count)
+        n_samples, n_steps = row_count(x), len(alphas)
+        dtype = arrays_of(x)[0].dtype
+        alphas, weights = np.asarray(alphas, dtype), np.asarray(weights, dtype)
+        start = each(np.zeros_like, x) if baseline is None else baseline
+        start = each(lambda b, a: np.broadcast_to(np.asarray(b, a.dtype), a.shape), start, x)
+        group_size, step_rows = min(self.batch_size, n_samples), min(self.batch_size, n_samples * n_steps)
+        out = each(np.empty_like, x)
+        with self._bar("gradients", n_samples * n_steps) as bar:
+            for first_sample in range(0, n_samples, group_size):
+                group = np.arange(first_sample, min(first_sample + group_size, n_samples))
+                padded = _pad(group, group_size)
+                sums = self._path_begin(
+                    self._feed(each(lambda a, g=padded: a[g], x), None),
+                    self._feed(each(lambda a, g=padded: a[g], start), None),
+                    {name: values[padded] for name, values in self.question.context.items()},
+                )
+                samples, steps = np.repeat(np.arange(len(group)), n_steps), np.tile(np.arange(n_steps), len(group))
+                for first in range(0, len(samples), step_rows):
+                    count = len(samples[first : first + step_rows])
+                    sample, step = (_pad(a[first : first + step_rows], step_rows) for a in (samples, steps))
                     weight = weights[step]
-                    weight[len(samples[rows]) :] = 0
-                    sums = self._path_add(
-                        sums,
-                        sample,
-                        alphas[step],
-                        weight,
-                        None if noise is None else noise(start + sample, step).astype(x.dtype),
-                        target[start + sample],
-                    )
-                    bar.update(len(samples[rows]))
-                out[group] = self._path_end(sums)[:count]
+                    weight[count:] = 0
+                    drawn = None
+                    if noise is not None:
+                        drawn = each(lambda n, a: n.astype(a.dtype), noise(first_sample + sample, step), x)
+                        drawn = self._feed(drawn, None)
+                    sums = self._path_add(sums, sample, alphas[step], weight, drawn, target[first_sample + sample])
+                    bar.update(count)
+                found = self._path_end(sums)
+                for name, key in self._keys(x).items():
+                    values = found[key].reshape(group_size, *_part(x, name).shape[1:])
+                    _part(out, name)[group] = values[: len(group)]
                 self.cost["gradient_evaluations"] += len(samples)
         return out
 
-    def read(
-        self, x: np.ndarray, readers: Mapping[str, Reader], *, training: bool = False
-    ) -> tuple[np.ndarray, Readings]:
+    def read(self, x: Parts, readers: Mapping[str, Reader], *, training: bool = False) -> tuple[np.ndarray, Readings]:
         """Run the model with some layers read on the way.
 
         Parameters
         ----------
-        x : ndarray of shape (sample, timestep[, channel])
+        x : Parts of shape (sample, timestep[, channel])
         readers : mapping of layer path to Reader
         training : bool, default False
             Run as in training (dropout on, batch statistics). All samples then go in one batch, and the model's
@@ -194,16 +249,16 @@ class Adapter(ABC):
         ForwardMismatchError
             If the pass with readers predicts something else than the model alone (checked on the first batch).
         """
-        whole = self.configured(batch_size=len(x), show_progress=self.show_progress) if training else self
+        whole = self.configured(batch_size=row_count(x), show_progress=self.show_progress) if training else self
         predictions: list[np.ndarray] = []
         readings: list[Readings] = []
-        for batch, rows in whole._batches(x, "forward"):
-            expected = self.predict(x[:rows]) if not predictions and not training else None
-            named, found = self._read(batch, readers, training)
-            _check_rows(found, len(batch))
+        for feed, rows in whole._batches(x, "forward"):
+            named, found = self._read(feed, readers, training)
+            _check_rows(found, len(next(iter(feed.values()))))
             flat = self._flat(named)[:rows]
-            if expected is not None:
-                self._check_forward(expected, flat)
+            if not predictions and not training:
+                first = each(lambda a, n=rows: a[:n], x)
+                self._check_forward(self.predict(first, sample=np.arange(rows)), flat)
             predictions.append(flat)
             readings.append(
                 {p: [{k: v[:rows] for k, v in call.items()} for call in calls] for p, calls in found.items()}
@@ -218,6 +273,51 @@ class Adapter(ABC):
         }
         return np.concatenate(predictions), joined
 
+    def explains(self, name: str, values: np.ndarray) -> bool:
+        """Whether an input can be explained; one that cannot, such as an attention mask, is handed on as it is."""
+        return True
+
+    def mask(self, x: Parts) -> np.ndarray | None:
+        """Return which timesteps the model takes for real, bool of shape (sample, timestep); None without a mask."""
+        return None
+
+    # ---- feeds: what one pass of the model gets ---------------------------------------------------------------
+
+    def _keys(self, x: Parts) -> dict[str, str]:
+        """Name of each part of `x` -> what it feeds; a single array has no name."""
+        explained = dict(self.question.explained)
+        if isinstance(x, Mapping):
+            return {name: explained.get(name, name) for name in x}
+        return {"": next(iter(explained.values()), self.inputs[0].name if self.inputs else "input")}
+
+    def _feed(self, parts: Parts, sample: np.ndarray | None) -> Feed:
+        """Bring the rows of one batch to what the model takes; with sample numbers, its other inputs too."""
+        feed = {}
+        for name, key in self._keys(parts).items():
+            values = _part(parts, name)
+            feed[key] = values[:, 0] if name in self.question.static else values
+        if sample is not None:
+            feed |= {name: values[sample] for name, values in self.question.context.items()}
+        return feed
+
+    def _batches(self, x: Parts | LazyRows, label: str, sample: np.ndarray | None = None) -> Iterator[tuple[Feed, int]]:
+        """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""
+        if not isinstance(x, LazyRows):
+            numbers, array = (np.arange(row_count(x)) if sample is None else sample), x
+            known = {len(values) for values in self.question.context.values()}
+            if sample is None and known - {len(numbers)}:
+                raise InputError(f"{len(numbers)} rows came for {known.pop()} samples; say of which, with sample=")
+            x = LazyRows(len(numbers), lambda rows: each(lambda a: a[rows], array), lambda rows: numbers[rows])
+        size = min(self.batch_size, x.count)
+        with self._bar(label, x.count) as bar:
+            for start in range(0, x.count, size):
+                rows = np.arange(start, min(start + size, x.count))
+                parts = each(lambda a: _pad(a, size), x.make(rows))
+                yield self._feed(parts, _pad(x.sample(rows), size)), len(rows)
+                bar.update(len(rows))
+
+    # ---- checks -----------------------------------------------------------------------------------------------
+
     def _flat(self, named: list[tuple[str, np.ndarray]]) -> np.ndarray:
         self._outputs = tuple(Output(name, values.shape[1:]) for name, values in named)
         return np.concatenate([values.reshape(len(values), -1) for _, values in named], axis=1)
@@ -230,11 +330,19 @@ class Adapter(ABC):
                 "a layer of this model does not give the same output when its attention is read"
             )
 
-    def _predict_first(self, batch: np.ndarray) -> np.ndarray:
+    def _predict_first(self, feed: Feed) -> np.ndarray:
         """Predict, and refuse a model whose output for a sample is not its own: no explanation would be either."""
         with self._state_restored():
-            among = self._flat(self._predict(batch))
-            alone = self._flat(self._predict(np.repeat(batch[:1], len(batch), axis=0)))
+            named = self._predict(feed)
+            size = len(next(iter(feed.values())))
+            wrong = [f"{name} {values.shape}" for name, values in named if values.ndim == 0 or len(values) != size]
+            if wrong:
+                raise RefusedError(
+                    f"for a batch of {size} samples the model gives {', '.join(wrong)}; outputs must have samples on "
+                    "their first axis"
+                )
+            among = self._flat(named)
+            alone = self._flat(self._predict({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()}))
         scale, difference = _difference(among[:1], alone[:1])
         if not difference <= 10 * self.precision * scale:
             raise RefusedError(
@@ -245,32 +353,21 @@ class Adapter(ABC):
         self._steady.append(True)
         return among
 
-    def _batches(self, x: np.ndarray | LazyRows, label: str) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""
-        count = x.count if isinstance(x, LazyRows) else len(x)
-        size = min(self.batch_size, count)
-        with self._bar(label, count) as bar:
-            for start in range(0, count, size):
-                stop = min(start + size, count)
-                batch = x.make(np.arange(start, stop)) if isinstance(x, LazyRows) else x[start:stop]
-                yield _pad(batch, size), len(batch)
-                bar.update(len(batch))
-
     def _bar(self, label: str, total: int) -> Any:
         # What takes less than a second needs no bar, and a finished one no line.
         return tqdm(total=total, desc=label, unit="row", delay=1, leave=False, disable=not self.show_progress)
 
-    # ---- what a framework fills in ----------------------------------------------------------------------------
+    # ---- what a kind of model fills in ------------------------------------------------------------------------
 
     @property
     @abstractmethod
-    def input_shape(self) -> tuple[int | None, ...] | None:
-        """Shape the model takes without the batch axis, None in it for any length; None where it is not known."""
+    def inputs(self) -> tuple[Input, ...]:
+        """The model's inputs, in order; empty where not even their names are known."""
 
     @property
-    @abstractmethod
-    def input_dtype(self) -> str:
-        """What the model takes, such as ``"float32"``."""
+    def dtype(self) -> str:
+        """What the floats of an input of unknown type become; empty to leave them as they are."""
+        return ""
 
     @property
     @abstractmethod
@@ -286,18 +383,22 @@ class Adapter(ABC):
         """Return every layer that can be read, those of nested models too, in the model's order."""
 
     @abstractmethod
-    def mask(self, x: np.ndarray) -> np.ndarray | None:
-        """Return which timesteps the model takes for real, bool of shape (sample, timestep); None without a mask."""
-
-    @abstractmethod
     def _state_restored(self) -> AbstractContextManager[None]:
         """Put back, when the block ends, what a pass moves in the model: moving averages, states of generators."""
 
     @abstractmethod
-    def _predict(self, batch: np.ndarray) -> list[tuple[str, np.ndarray]]: ...
+    def _forward(
+        self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
+    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+        """Run the model once, on the framework's tensors: its outputs by name, and what the readers read."""
+
+    # ---- what a framework fills in ----------------------------------------------------------------------------
 
     @abstractmethod
-    def _path_begin(self, x: np.ndarray, baseline: np.ndarray) -> Any: ...
+    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]: ...
+
+    @abstractmethod
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any: ...
 
     @abstractmethod
     def _path_add(
@@ -306,17 +407,51 @@ class Adapter(ABC):
         sample: np.ndarray,
         alpha: np.ndarray,
         weight: np.ndarray,
-        noise: np.ndarray | None,
+        noise: Feed | None,
         target: np.ndarray,
     ) -> Any: ...
 
     @abstractmethod
-    def _path_end(self, sums: Any) -> np.ndarray: ...
+    def _path_end(self, sums: Any) -> Feed: ...
 
     @abstractmethod
     def _read(
-        self, batch: np.ndarray, readers: Mapping[str, Reader], training: bool
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
+
+
+def impose(values: Any) -> Reader:
+    """Return a reader that puts `values` in place of a layer's output."""
+    return lambda call: (values, {})
+
+
+def before_softmax(outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:
+    """Return what went into the softmax or sigmoid that made each output, of pairs of its result and argument."""
+    if isinstance(outputs, Mapping):
+        return {name: before_softmax(value, seen) for name, value in outputs.items()}
+    if isinstance(outputs, list | tuple):
+        return [before_softmax(value, seen) for value in outputs]
+    for result, logits in seen:
+        if result is outputs:
+            return logits
+    raise RefusedError(
+        "no softmax or sigmoid makes the model's output, or it is changed after it; leave logits=True out, or explain "
+        "a function of the output that undoes it: target=lambda outputs: ..."
+    )
+
+
+def check_differentiable(feed: Feed) -> None:
+    """Refuse integers, which have no gradient."""
+    for name, values in feed.items():
+        if values.dtype.kind != "f":
+            raise RefusedError(
+                f"input {name!r} takes {values.dtype}, and there is no gradient with respect to integers such as "
+                "token ids; use occlusion, or attention"
+            )
+
+
+def _part(parts: Parts, name: str) -> np.ndarray:
+    return parts[name] if isinstance(parts, Mapping) else parts
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

@@ -1,19 +1,33 @@
 """How a method hands back attributions: dims by their number, with the words that plots and readers need."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
+from attrkit.parts import Parts, each
 from attrkit.schema import default_dims
 
 OUTPUT = "output"
 OUTPUT_PER_INPUT = "output / input"
 
 
-def attribution(values: np.ndarray, *, long_name: str, units: str, sign: str = "signed") -> xr.DataArray:
-    """Label attributions of shape (sample, timestep[, channel]).
+def needs_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a method that takes gradients: for token ids, it is given the output of the layer that embeds them."""
+    function.needs_gradient = True  # type: ignore[attr-defined]
+    return function
+
+
+def attribution(values: Parts, *, long_name: str, units: str, sign: str = "signed") -> Any:
+    """Label attributions of shape (sample, timestep[, channel]), one array or several by name.
 
     ``units`` is `OUTPUT` where attributions share out the model's output, `OUTPUT_PER_INPUT` where they are slopes;
     ``sign`` is ``"signed"`` or ``"non-negative"``.
     """
     attrs = {"long_name": long_name, "units": units, "sign": sign}
-    return xr.DataArray(values, dims=default_dims("attribution", values.ndim), attrs=attrs)
+
+    def label(array: np.ndarray) -> xr.DataArray:
+        return xr.DataArray(array, dims=default_dims("attribution", array.ndim), attrs=attrs)
+
+    return each(label, values)

@@ -14,12 +14,13 @@ from attrkit.attention.diagnose import diagnose
 from attrkit.attention.reduce import reduce_attention
 from attrkit.errors import AttentionWarning, InputError, RefusedError
 from attrkit.layers import match_layers
+from attrkit.parts import Parts
 from attrkit.schema import default_dims
 
 
 def attention(
     model: Adapter,
-    x: np.ndarray,
+    x: Parts,
     *,
     inputs: xr.DataArray,
     mask: np.ndarray | None = None,
@@ -32,9 +33,9 @@ def attention(
     Parameters
     ----------
     model : Adapter
-    x : ndarray of shape (sample, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
     inputs : DataArray of shape (sample, timestep[, channel])
-        `x` with its labels.
+        The sequence in `x`, with its labels.
     mask : ndarray of bool of shape (sample, timestep), optional
         False where padded, as the model sees it.
     layer : str or list of str, optional
@@ -101,8 +102,8 @@ def attention(
     for name, call in calls.items():
         weights = xr.DataArray(call["attention"], dims=dims)
         # The layer's own masks count; a layer that was given none may still stand behind padding.
-        query_mask = _mask(call, "query_mask", x, mask, weights.sizes.get("query_timestep"))
-        key_mask = _mask(call, "key_mask", x, mask, weights.sizes["key_timestep"])
+        query_mask = _mask(call, "query_mask", inputs, mask, weights.sizes.get("query_timestep"))
+        key_mask = _mask(call, "key_mask", inputs, mask, weights.sizes["key_timestep"])
         measures, notes = diagnose(weights, query_mask=query_mask, key_mask=key_mask)
         for note in notes:
             warnings.warn(f"attention of {name}: {note}", AttentionWarning, stacklevel=4)
@@ -116,7 +117,7 @@ def attention(
     if len(calls) == 1:
         result = {key: values.isel(layer=0, drop=True) for key, values in result.items()}
     result["attention"].attrs = {"units": "1", "sign": "non-negative", "layer": ", ".join(calls)}
-    of_timesteps = [known for known in masks if known is not None and known.shape == x.shape[:2]]
+    of_timesteps = [known for known in masks if known is not None and known.shape == inputs.shape[:2]]
     if of_timesteps:
         result["mask"] = of_timesteps[0]
     if reduce is not None:
@@ -129,10 +130,10 @@ def attention(
 
 
 def _mask(
-    call: dict[str, np.ndarray], name: str, x: np.ndarray, of_model: np.ndarray | None, length: int | None
+    call: dict[str, np.ndarray], name: str, inputs: xr.DataArray, of_model: np.ndarray | None, length: int | None
 ) -> np.ndarray | None:
     mask = call.get(name, of_model)
-    return mask.astype(bool) if mask is not None and mask.shape == (len(x), length) else None
+    return mask.astype(bool) if mask is not None and mask.shape == (len(inputs), length) else None
 
 
 def _drop_trailing_one(weights: np.ndarray) -> np.ndarray:

@@ -5,16 +5,18 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.methods._result import OUTPUT_PER_INPUT, attribution
+from attrkit.methods._result import OUTPUT_PER_INPUT, attribution, needs_gradient
+from attrkit.parts import Parts
 
 
-def gradient(model: Adapter, x: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+@needs_gradient
+def gradient(model: Adapter, x: Parts, target: np.ndarray) -> dict[str, Any]:
     """Return the gradient of the output with respect to the input (Simonyan et al. 2014, arXiv:1312.6034, eq. 3).
 
     Parameters
     ----------
     model : Adapter
-    x : ndarray of shape (sample, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
 

@@ -5,16 +5,18 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.methods._result import OUTPUT, attribution
+from attrkit.methods._result import OUTPUT, attribution, needs_gradient
+from attrkit.parts import Parts, each
 
 
-def input_x_gradient(model: Adapter, x: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+@needs_gradient
+def input_x_gradient(model: Adapter, x: Parts, target: np.ndarray) -> dict[str, Any]:
     """Return the input times the gradient (Shrikumar et al. 2016, arXiv:1605.01713, section 2).
 
     Parameters
     ----------
     model : Adapter
-    x : ndarray of shape (sample, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
 
@@ -23,5 +25,5 @@ def input_x_gradient(model: Adapter, x: np.ndarray, target: np.ndarray) -> dict[
     dict
         ``attribution`` of the shape of `x`, in units of the output. Where the input is 0 it is 0.
     """
-    values = x * model.path_gradient(x, target)
+    values = each(np.multiply, x, model.path_gradient(x, target))
     return {"attribution": attribution(values, long_name="input x gradient", units=OUTPUT)}

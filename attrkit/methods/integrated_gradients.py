@@ -7,18 +7,20 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.methods._result import OUTPUT, attribution
+from attrkit.methods._result import OUTPUT, attribution, needs_gradient
+from attrkit.parts import Parts, arrays_of, each, row_sums
 
 QUADRATURES = ("gauss_legendre", "midpoint")
 
 
+@needs_gradient
 def integrated_gradients(
     model: Adapter,
-    x: np.ndarray,
+    x: Parts,
     target: np.ndarray,
     *,
     prediction: np.ndarray,
-    baseline: np.ndarray,
+    baseline: Parts,
     n_steps: int = 64,
     quadrature: str = "gauss_legendre",
 ) -> dict[str, Any]:
@@ -27,12 +29,12 @@ def integrated_gradients(
     Parameters
     ----------
     model : Adapter
-    x : ndarray of shape (sample, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
     prediction : ndarray of shape (sample, output)
         The model's outputs at `x`, laid flat.
-    baseline : ndarray of the dims of `x`, each of its length or 1
+    baseline : Parts of the dims of `x`, each of its length or 1
         Where the line starts.
     n_steps : int, default 64
         Gradients a sample.
@@ -59,16 +61,17 @@ def integrated_gradients(
         alphas, weights = (np.arange(n_steps) + 0.5) / n_steps, np.full(n_steps, 1 / n_steps)
     else:
         raise InputError(f"unknown quadrature {quadrature!r}; accepted are {', '.join(QUADRATURES)}")
-    start = np.broadcast_to(baseline, x.shape)
-    values = (x - start) * model.path_gradient(x, target, baseline=start, alphas=alphas, weights=weights)
-    # Where all samples share the baseline, one row is enough.
-    shared = start[:1] if baseline.shape[0] == 1 else start
-    at_start = np.broadcast_to(model.predict(np.ascontiguousarray(shared)), prediction.shape)
-    rows = np.arange(len(x))
+    start = each(lambda b, a: np.broadcast_to(b, a.shape), baseline, x)
+    slopes = model.path_gradient(x, target, baseline=start, alphas=alphas, weights=weights)
+    values = each(lambda a, b, slope: (a - b) * slope, x, start, slopes)
+    # Where all samples share the baseline, and the model sees nothing else of them, one row is enough.
+    alike = not model.question.context and all(len(array) == 1 for array in arrays_of(baseline))
+    at_start = model.predict(each(lambda b: np.ascontiguousarray(b[:1] if alike else b), start))
+    at_start = np.broadcast_to(at_start, prediction.shape)
+    rows = np.arange(len(prediction))
     change = prediction[rows, target].astype(float) - at_start[rows, target]
-    total = values.reshape(len(x), -1).sum(axis=1, dtype=float)
     return {
         "attribution": attribution(values, long_name="integrated gradients", units=OUTPUT),
         "baseline_prediction": at_start[rows, target],
-        "completeness_gap": total - change,
+        "completeness_gap": row_sums(values) - change,
     }

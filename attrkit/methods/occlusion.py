@@ -1,5 +1,6 @@
 """What the output loses when a piece of the input is replaced."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,16 @@ from attrkit.adapters.base import Adapter, LazyRows
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.methods._result import OUTPUT, attribution
+from attrkit.parts import Parts
 
 
 def occlusion(
     model: Adapter,
-    x: np.ndarray,
+    x: Parts,
     target: np.ndarray,
     *,
     prediction: np.ndarray,
-    baseline: np.ndarray,
+    baseline: Parts,
     window: int = 1,
     stride: int | None = None,
     per_channel: bool = True,
@@ -26,12 +28,12 @@ def occlusion(
     Parameters
     ----------
     model : Adapter
-    x : ndarray of shape (sample, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
     prediction : ndarray of shape (sample, output)
         The model's outputs at `x`, laid flat.
-    baseline : ndarray of the dims of `x`, each of its length or 1
+    baseline : Parts of the dims of `x`, each of its length or 1
         What a replaced value becomes.
     window : int, default 1
         Timesteps replaced at once.
@@ -52,29 +54,59 @@ def occlusion(
     InputError
         If `window` is not within the input's length, or `stride` would skip timesteps.
     """
-    n_samples, length = x.shape[:2]
+    named, starts_from = _by_name(x), _by_name(baseline)
+    longest = max(array.shape[1] for array in named.values())
     window = whole_number(window, "window", least=1)
     stride = window if stride is None else whole_number(stride, "stride", least=1)
-    if window > length or stride > window:
+    if window > longest or stride > window:
         raise InputError(
-            f"window must be from 1 to {length} and stride from 1 to window, got window={window} and stride={stride}"
+            f"window must be from 1 to {longest} and stride from 1 to window, got window={window} and stride={stride}"
         )
-    channels: list[Any] = list(range(x.shape[2])) if per_channel and x.ndim == 3 else [slice(None)]
+    kept = prediction[np.arange(len(prediction)), target]
+    found = {
+        name: _occlude(model, x, name, start, kept, target, min(window, array.shape[1]), stride, per_channel)
+        for (name, array), start in zip(named.items(), starts_from.values(), strict=True)
+    }
+    values = found if isinstance(x, Mapping) else found[""]
+    return {"attribution": attribution(values, long_name="occlusion", units=OUTPUT)}
+
+
+def _by_name(parts: Parts) -> dict[str, np.ndarray]:
+    return dict(parts) if isinstance(parts, Mapping) else {"": parts}
+
+
+def _occlude(
+    model: Adapter,
+    x: Parts,
+    name: str,
+    baseline: np.ndarray,
+    kept: np.ndarray,
+    target: np.ndarray,
+    window: int,
+    stride: int,
+    per_channel: bool,
+) -> np.ndarray:
+    """Occlude one part; the others stay as they are."""
+    own = _by_name(x)[name]
+    n_samples, length = own.shape[:2]
+    by_channel = per_channel and own.ndim == 3
+    channels: list[Any] = list(range(own.shape[2])) if by_channel else [slice(None)]
     starts = [*range(0, length - window, stride), length - window]
     places = [(start, channel) for start in starts for channel in channels]
-    blank = np.broadcast_to(np.asarray(baseline, x.dtype), x.shape)
-    kept = prediction[np.arange(n_samples), target]
+    blank = np.broadcast_to(np.asarray(baseline, own.dtype), own.shape)
 
-    def changed(rows: np.ndarray) -> np.ndarray:
+    def changed(rows: np.ndarray) -> Parts:
         samples, at = rows // len(places), rows % len(places)
-        out = x[samples]
+        out = own[samples]
         for row, (sample, place) in enumerate(zip(samples, at, strict=True)):
             start, channel = places[place]
-            piece = (slice(start, start + window), channel)[: x.ndim - 1]
+            piece = (slice(start, start + window), channel)[: own.ndim - 1]
             out[row][piece] = blank[sample][piece]
-        return out
+        if not isinstance(x, Mapping):
+            return out
+        return {other: out if other == name else values[samples] for other, values in x.items()}
 
-    without = model.predict(LazyRows(n_samples * len(places), changed))
+    without = model.predict(LazyRows(n_samples * len(places), changed, lambda rows: rows // len(places)))
     without = np.take_along_axis(without, np.repeat(target, len(places))[:, None], axis=1)
     effect = (kept[:, None] - without.reshape(n_samples, len(places))).reshape(n_samples, len(starts), len(channels))
 
@@ -84,6 +116,4 @@ def occlusion(
         covers[start : start + window] += 1
         sums[:, start : start + window] += effect[:, at_start, None]
     values = sums / covers[None, :, None]
-    if not (per_channel and x.ndim == 3):
-        values = values[..., 0]
-    return {"attribution": attribution(values, long_name="occlusion", units=OUTPUT)}
+    return values if by_channel else values[..., 0]

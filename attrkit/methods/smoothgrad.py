@@ -7,12 +7,14 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.methods._result import OUTPUT_PER_INPUT, attribution
+from attrkit.methods._result import OUTPUT_PER_INPUT, attribution, needs_gradient
+from attrkit.parts import Parts, each
 
 
+@needs_gradient
 def smoothgrad(
     model: Adapter,
-    x: np.ndarray,
+    x: Parts,
     target: np.ndarray,
     *,
     mask: np.ndarray | None = None,
@@ -25,7 +27,7 @@ def smoothgrad(
     Parameters
     ----------
     model : Adapter
-    x : ndarray of shape (sample, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
     mask : ndarray of bool of shape (sample, timestep), optional
@@ -33,7 +35,8 @@ def smoothgrad(
     n_samples : int, default 32
         Noisy copies of each sample.
     noise_scale : float, default 0.15
-        Standard deviation of the Gaussian noise, as a share of the range (max - min) of each channel of each sample.
+        Standard deviation of the Gaussian noise, as a share of the range (max - min) of each channel of each sample
+        over time. A static input has none, and so no noise.
     seed : int, default 0
         The noise of a sample depends on it and on the sample's place only, not on batches.
 
@@ -50,23 +53,35 @@ def smoothgrad(
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
     if not noise_scale >= 0:
         raise InputError(f"noise_scale must be 0 or more, got {noise_scale}")
-    real = np.ones_like(x, bool)
-    if mask is not None:
-        real &= mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
-    spread = np.where(real, x, -np.inf).max(axis=1, keepdims=True) - np.where(real, x, np.inf).min(
-        axis=1, keepdims=True
-    )
-    scale = np.where(real, noise_scale * spread, 0)
+    scale = each(lambda a: noise_scale * _spread(a, mask), x)
 
-    def noise(samples: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        draws = [
-            np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, step, sample])).standard_normal(
-                x.shape[1:]
-            )
-            for sample, step in zip(samples.tolist(), steps.tolist(), strict=True)
-        ]
-        return np.stack(draws) * scale[samples]
+    def noise(samples: np.ndarray, steps: np.ndarray) -> Any:
+        def draw(part: int, scale: np.ndarray) -> np.ndarray:
+            draws = [
+                np.random.Generator(np.random.Philox(key=[seed, part], counter=[0, 0, step, sample])).standard_normal(
+                    scale.shape[1:]
+                )
+                for sample, step in zip(samples.tolist(), steps.tolist(), strict=True)
+            ]
+            return np.stack(draws) * scale[samples]
+
+        # Parts of several inputs have noise of their own.
+        if isinstance(scale, dict):
+            return {name: draw(part, spread) for part, (name, spread) in enumerate(scale.items())}
+        return draw(0, scale)
 
     weights = np.full(n_samples, 1 / n_samples)
     values = model.path_gradient(x, target, alphas=np.ones(n_samples), weights=weights, noise=noise)
     return {"attribution": attribution(values, long_name="SmoothGrad", units=OUTPUT_PER_INPUT)}
+
+
+def _spread(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return the range over real timesteps, of the shape of `x`, 0 at padding."""
+    real = np.ones_like(x, bool)
+    if mask is not None and mask.shape == x.shape[:2]:
+        real &= mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
+    high, low = (
+        np.where(real, x, -np.inf).max(axis=1, keepdims=True),
+        np.where(real, x, np.inf).min(axis=1, keepdims=True),
+    )
+    return np.where(real, high - low, 0)

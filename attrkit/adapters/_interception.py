@@ -1,0 +1,81 @@
+"""Readers in the place of layers' own calls, for the time of one forward pass, on the instances."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from attrkit.adapters.base import Call, Reader
+from attrkit.errors import RefusedError
+
+# A call that is replaced on a layer is seen by every thread: one thread at a time replaces any.
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def intercepted(
+    attribute: str,
+    layers: Mapping[str, Any],
+    readers: Mapping[str, Reader],
+    *,
+    original: Callable[[Any], Callable[..., Any]] | None = None,
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda call: call,
+    outside: Callable[[], bool] = lambda: False,
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Let readers stand in for the calls of their layers until the block ends; all is put back as it was.
+
+    Parameters
+    ----------
+    attribute : str
+        Name of a layer's own call: ``"call"`` in Keras, ``"forward"`` in torch.
+    layers : mapping of str to layer
+        All layers, by path.
+    readers : mapping of str to Reader
+        By path.
+    original : callable, optional
+        Returns a layer's own call, where that is more than its attribute.
+    wrap : callable, optional
+        Last touch to what stands in.
+    outside : callable, optional
+        Whether the call runs where its values cannot be taken out, such as in a compiled loop.
+
+    Yields
+    ------
+    dict
+        What was read, by path, an entry a call; filled while the block runs.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    owner = threading.get_ident()
+
+    def stand_in(path: str, layer: Any, reader: Reader) -> Callable[..., Any]:
+        own = getattr(layer, attribute) if original is None else original(layer)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != owner:
+                return own(*args, **kwargs)
+            output, read = reader(Call(layer, own, args, kwargs))
+            if outside():
+                raise RefusedError(
+                    f"layer {path!r} runs inside a loop or an inner function of the model, where its values "
+                    "cannot be taken out; read the layer around it"
+                )
+            found.setdefault(path, []).append(read)
+            return output
+
+        return wrap(call)
+
+    with _LOCK:
+        before = []
+        try:
+            for path, reader in readers.items():
+                layer = layers[path]
+                before.append((layer, vars(layer).get(attribute)))
+                # Frameworks track what is set on a layer: go past their own __setattr__.
+                object.__setattr__(layer, attribute, stand_in(path, layer, reader))
+            yield found
+        finally:
+            for layer, own in before:
+                if own is None:
+                    object.__delattr__(layer, attribute)
+                else:
+                    object.__setattr__(layer, attribute, own)

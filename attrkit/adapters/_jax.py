@@ -1,0 +1,114 @@
+"""Forward passes and path gradients on JAX: jitted once for each shape, the model's state an argument of every call."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter, Feed, Reader, Readings, check_differentiable
+from attrkit.errors import InputError, RefusedError
+
+
+class JaxAdapter(Adapter):
+    """A model whose forward pass is made of JAX operations."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        import jax
+
+        self._jax = jax
+
+    def _state(self) -> Any:
+        """Return the arrays that a pass depends on: a jitted function keeps what it closes over, new weights or not."""
+        return None
+
+    def _with_state(self, state: Any) -> AbstractContextManager[Any]:
+        """Let the model use these arrays until the block ends."""
+        return nullcontext()
+
+    def _compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        whole = (key, self.question.head, self.question.logits)
+        if whole not in self._traced:
+            self._traced[whole] = self._jax.jit(make())
+        compiled = self._traced[whole]
+
+        def run(*arguments: Any) -> Any:
+            try:
+                return compiled(self._state(), *arguments)
+            except self._jax.errors.UnexpectedTracerError as err:
+                raise RefusedError(
+                    "a layer that is read runs inside a loop or an inner function of the model, where its values "
+                    f"cannot be taken out; read the layer around it: {err}"
+                ) from err
+            except (TypeError, ValueError) as err:
+                raise InputError(f"the model fails on these inputs: {err}") from err
+
+        return run
+
+    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
+        def forward(state: Any, feed: Any) -> Any:
+            with self._with_state(state):
+                return self._forward(feed, {}, False)[0]
+
+        outputs = self._compiled("forward", lambda: forward)(feed)
+        return [(name, np.asarray(value)) for name, value in outputs.items()]
+
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+        check_differentiable(x)
+        return self._jax.device_put((x, baseline, context, {name: np.zeros_like(a) for name, a in x.items()}))
+
+    def _path_add(
+        self,
+        sums: Any,
+        sample: np.ndarray,
+        alpha: np.ndarray,
+        weight: np.ndarray,
+        noise: Feed | None,
+        target: np.ndarray,
+    ) -> Any:
+        x, baseline, context, totals = sums
+        add = self._compiled("add gradients", lambda: self._add_gradients)
+        return x, baseline, context, add(x, baseline, context, totals, sample, alpha, weight, noise, target)
+
+    def _path_end(self, sums: Any) -> Feed:
+        return {name: np.asarray(total) for name, total in sums[3].items()}
+
+    def _add_gradients(
+        self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, sample: Any, alpha: Any, weight: Any,
+        noise: Any, target: Any,
+    ) -> Any:  # fmt: skip
+        jnp = self._jax.numpy
+
+        def by_row(values: Any, like: Any) -> Any:
+            return values.astype(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+
+        points = {}
+        for name, values in x.items():
+            start = baseline[name][sample]
+            points[name] = start + by_row(alpha, values) * (values[sample] - start)
+            if noise is not None:
+                points[name] += noise[name]
+        rest = {name: values[sample] for name, values in context.items()}
+
+        def picked(points: Any) -> Any:
+            with self._with_state(state):
+                outputs, _ = self._forward({**points, **rest}, {}, False)
+            flat = jnp.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
+            return jnp.take_along_axis(flat, target[:, None], axis=1).sum()
+
+        gradients = self._jax.grad(picked)(points)
+        return {name: total.at[sample].add(by_row(weight, total) * gradients[name]) for name, total in totals.items()}
+
+    def _read(
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool
+    ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
+        def forward(state: Any, feed: Any) -> Any:
+            with self._with_state(state):
+                return self._forward(feed, readers, training)
+
+        key = ("read", tuple(readers.items()), training)
+        with self._state_restored() if training else nullcontext():
+            outputs, found = self._compiled(key, lambda: forward)(feed)
+        named = [(name, np.asarray(value)) for name, value in outputs.items()]
+        return named, {p: [{k: np.asarray(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}

@@ -1,0 +1,109 @@
+"""Plain functions: of JAX, with gradients; of numpy, for what needs none."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+
+from attrkit.adapters._jax import JaxAdapter
+from attrkit.adapters.base import Adapter, Feed, Layer, Question, Reader, Readings
+from attrkit.errors import RefusedError, UnknownModelError
+from attrkit.inputs import Input
+
+FRAMEWORKS = ("jax", "numpy")
+
+
+class Function(Adapter):
+    """What holds for a function ``f(x)``, or ``f(**inputs)`` with several inputs, in any framework."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:  # noqa: D102
+        return ()
+
+    @property
+    def precision(self) -> float:  # noqa: D102
+        return 1e-4
+
+    def describe(self) -> dict[str, str]:  # noqa: D102
+        name = getattr(self.model, "__name__", type(self.model).__name__)
+        return {"framework": self.framework, "framework_version": self._version, "model": str(name)}
+
+    @property
+    def _version(self) -> str:
+        return str(np.__version__)
+
+    def layers(self) -> list[Layer]:  # noqa: D102
+        return []
+
+    @contextmanager
+    def _state_restored(self) -> Iterator[None]:
+        yield
+
+    def _forward(
+        self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
+    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+        if self.question.logits:
+            raise RefusedError("a function shows no softmax; return its logits from it instead")
+        outputs = self.model(*feed.values()) if len(feed) == 1 else self.model(**feed)
+        if self.question.head is not None:
+            outputs = self.question.head(outputs)
+        if isinstance(outputs, Mapping):
+            return dict(outputs), {}
+        if isinstance(outputs, list | tuple):
+            return {f"output_{i}": value for i, value in enumerate(outputs)}, {}
+        return {"output": outputs}, {}
+
+
+class JaxFunction(Function, JaxAdapter):
+    """A JAX function of arrays with samples first."""
+
+    framework = "jax"
+
+    @property
+    def _version(self) -> str:
+        return str(self._jax.__version__)
+
+    def configured(
+        self, *, batch_size: int | None = None, show_progress: bool = False, question: Question | None = None
+    ) -> Self:
+        """Return this adapter with other settings; the function is compiled anew, with what it closes over by now."""
+        other = super().configured(batch_size=batch_size, show_progress=show_progress, question=question)
+        other._traced = {}
+        return other
+
+
+class NumpyFunction(Function):
+    """A function of numpy arrays: its values can be had, its gradients cannot."""
+
+    framework = "numpy"
+
+    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
+        return [(name, np.asarray(value)) for name, value in self._forward(feed, {}, False)[0].items()]
+
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+        raise RefusedError(
+            f"{self.describe()['model']} is taken for a function of numpy, which has no gradient; use occlusion, or, "
+            "if it is made of JAX operations, say so: attrkit.adapt(function, framework='jax')"
+        )
+
+    def _path_add(self, sums: Any, *rows: Any) -> Any:
+        raise NotImplementedError
+
+    def _path_end(self, sums: Any) -> Feed:
+        raise NotImplementedError
+
+    def _read(
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool
+    ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
+        return self._predict(feed), {}
+
+
+def adapt_function(function: Any, framework: str | None) -> Adapter:
+    """Return the adapter of a function; a jitted one is JAX's, any other numpy's unless `framework` says so."""
+    if framework not in (None, *FRAMEWORKS):
+        raise UnknownModelError(f"framework={framework!r} is not known; accepted are {', '.join(FRAMEWORKS)}")
+    jitted = any(cls.__module__.startswith(("jax", "jaxlib")) for cls in type(function).__mro__)
+    if framework == "jax" or (framework is None and jitted):
+        return JaxFunction(function)
+    return NumpyFunction(function)

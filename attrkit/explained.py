@@ -1,0 +1,191 @@
+"""What of a model's inputs is explained: which arrays the methods see, and where their results belong."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Question
+from attrkit.errors import InputError, RefusedError
+from attrkit.inputs import label_each
+from attrkit.parts import Parts
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The inputs of one model, labelled, and which of them methods see.
+
+    Attributes
+    ----------
+    inputs : dict of str to DataArray
+        The inputs that are explained, in the model's order.
+    context : dict of str to ndarray
+        The other inputs, which are handed on as they are.
+    embedded : dict of str to DataArray
+        For token ids that are explained at an embedding: the embedding's output, of dims (sample, timestep, channel).
+    layers : dict of str to str
+        For those, the path of the embedding.
+    """
+
+    inputs: dict[str, xr.DataArray]
+    context: dict[str, np.ndarray]
+    embedded: dict[str, xr.DataArray] = field(default_factory=dict)
+    layers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> str:
+        """The input whose results have no name of their own: the first sequence."""
+        return next((name for name, array in self.inputs.items() if "timestep" in array.dims), next(iter(self.inputs)))
+
+    @property
+    def main(self) -> xr.DataArray:
+        """The labelled array of the primary input."""
+        return self.inputs[self.primary]
+
+    @property
+    def arrays(self) -> dict[str, xr.DataArray]:
+        """What methods see, labelled: embeddings in place of token ids."""
+        return {name: self.embedded.get(name, array) for name, array in self.inputs.items()}
+
+    def parts(self, of: Callable[[str, xr.DataArray], Any] = lambda name, array: array.values) -> Parts:
+        """Return what methods see: one array, or a dict of several; a static input as a sequence of one step."""
+        found = {name: of(name, array) for name, array in self.arrays.items()}
+        found = {name: values[:, None] if name in self._static else values for name, values in found.items()}
+        return found if len(found) > 1 else found[self.primary]
+
+    def question(self, *, head: Callable[[Any], Any] | None, logits: bool) -> Question:
+        """Return what an adapter has to know."""
+        keys = {name: LAYER + self.layers[name] if name in self.layers else name for name in self.inputs}
+        ids = {name: self.inputs[name].values for name in self.layers}
+        return Question(keys, {**ids, **self.context}, self._static, head, logits)
+
+    @property
+    def _static(self) -> frozenset[str]:
+        return frozenset(name for name, array in self.inputs.items() if "timestep" not in array.dims)
+
+    def variables(self, name: str, parts: Any) -> dict[str, xr.DataArray]:
+        """Name what was found for each part: ``attribution`` for the primary, ``attribution_static`` for another."""
+        if not isinstance(parts, dict):
+            return {name: parts}
+        return {
+            name if part == self.primary else f"{name}_{part}": self._placed(part, array)
+            for part, array in parts.items()
+        }
+
+    def others(self) -> dict[str, xr.DataArray]:
+        """Return the inputs beside the primary, under dims of their own."""
+        return {f"input_{name}": self._placed(name, a) for name, a in self.inputs.items() if name != self.primary}
+
+    def _placed(self, part: str, array: xr.DataArray) -> xr.DataArray:
+        """Give the dims of a part that differ from the primary's a name of their own, and their labels."""
+        if part == self.primary:
+            return array
+        own = self.inputs[part]
+        if part in self._static and "timestep" in array.dims:
+            array = array.isel(timestep=0, drop=True)
+        labels = {dim: own[dim] for dim in array.dims if dim in own.coords and own.sizes[dim] == array.sizes[dim]}
+        array = array.assign_coords({dim: label.values for dim, label in labels.items() if dim != "sample"})
+        names: dict[Hashable, str] = {dim: f"{dim}_{part}" for dim in array.dims if dim != "sample"}
+        if "timestep" in names and "timestep" in labels and _same_steps(own, self.main):
+            del names["timestep"]
+        return array.rename(names)
+
+
+def _same_steps(a: xr.DataArray, b: xr.DataArray) -> bool:
+    return a.indexes["timestep"].equals(b.indexes["timestep"])
+
+
+def explain_inputs(adapter: Adapter, inputs: Any) -> Explained:
+    """Label a user's inputs and split them into what can be explained and what is handed on."""
+    labelled = label_each(inputs, adapter.inputs, dtype=adapter.dtype)
+    explained = {
+        name: array
+        for name, array in labelled.items()
+        if isinstance(array, xr.DataArray) and adapter.explains(name, array.values)
+    }
+    if not explained:
+        raise InputError(f"none of the inputs {list(labelled)} can be explained; sequences of numbers or token ids can")
+    first = next(iter(explained.values()))
+    explained = {name: array.assign_coords(sample=first["sample"]) for name, array in explained.items()}
+    context = {name: np.asarray(array) for name, array in labelled.items() if name not in explained}
+    return Explained(explained, context)
+
+
+def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None) -> Explained:
+    """Move what is explained from token ids, which have no gradient, to the output of the layer that embeds them.
+
+    A layer embeds an input if the ids it is called with are the input's own.
+
+    Raises
+    ------
+    RefusedError
+        If no layer embeds an input of integers.
+    InputError
+        If several do, and `embedding` does not say which.
+    """
+    tokens = [name for name, array in explained.inputs.items() if array.dtype.kind in "iu"]
+    if not tokens:
+        if embedding is not None:
+            raise InputError(f"the model takes no token ids; leave embedding={embedding!r} out")
+        return explained
+    candidates = [layer.path for layer in adapter.layers() if _embeds(layer) and embedding in (None, layer.path)]
+    if embedding is not None and not candidates:
+        known = [layer.path for layer in adapter.layers() if _embeds(layer)]
+        raise InputError(f"no embedding is named {embedding!r}; there are {', '.join(known) or 'none'}")
+    here = adapter.configured(batch_size=adapter.batch_size, question=explained.question(head=None, logits=False))
+    _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _read_embedding))
+    embedded, layers = {}, {}
+    for name in tokens:
+        ids = explained.inputs[name]
+        hits = [
+            (path, calls[0]["output"])
+            for path, calls in readings.items()
+            if len(calls) == 1 and calls[0]["ids"].shape == ids.shape and (calls[0]["ids"] == ids.values).all()
+        ]
+        if not hits:
+            raise RefusedError(
+                f"input {name!r} takes {ids.dtype}, and there is no gradient with respect to integers such as token "
+                f"ids; no layer that embeds them was found (looked at {', '.join(readings) or 'none'}). Use occlusion, "
+                "or attention"
+            )
+        if len(hits) > 1:
+            raise InputError(
+                f"several layers embed input {name!r}: {', '.join(path for path, _ in hits)}; say which with embedding="
+            )
+        layers[name], values = hits[0]
+        labels = {key: coord for key, coord in ids.coords.items()}
+        embedded[name] = xr.DataArray(
+            values, dims=(*ids.dims, "channel"), coords=labels, name="embedding"
+        ).assign_coords(channel=np.arange(values.shape[-1]))
+    return replace(explained, embedded=embedded, layers=layers)
+
+
+def reduce_embedding(values: Any, how: str | None) -> xr.DataArray:
+    """Bring the units of an embedding to one value a token, and say how."""
+    if not isinstance(values, xr.DataArray):
+        values = xr.DataArray(values, dims=("sample", "timestep", "channel"))
+    if how is None:
+        return values
+    ways = {
+        "sum": lambda a: a.sum("channel"),
+        "abs_sum": lambda a: abs(a).sum("channel"),
+        "norm": lambda a: np.sqrt((a**2).sum("channel")),
+    }
+    if how not in ways:
+        raise InputError(f"embedding_reduction={how!r} is not known; accepted are {', '.join(ways)} or None")
+    reduced = ways[how](values)
+    sign = values.attrs.get("sign", "signed") if how == "sum" else "non-negative"
+    reduced.attrs = {**values.attrs, "sign": sign, "cell_methods": f"channel: {how}"}
+    return reduced
+
+
+def _embeds(layer: Layer) -> bool:
+    return any("Embedding" in cls.__name__ for cls in type(layer.layer).__mro__)
+
+
+def _read_embedding(call: Call) -> tuple[Any, dict[str, Any]]:
+    output = call.original(*call.args, **call.kwargs)
+    ids = call.args[0] if call.args else next(iter(call.kwargs.values()))
+    return output, {"ids": ids, "output": output}

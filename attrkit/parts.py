@@ -1,0 +1,46 @@
+"""What is explained: one array, or several by name, and arithmetic over either."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Parts = np.ndarray | dict[str, np.ndarray]
+"""One array of shape (row, timestep[, channel]); or, for a model of several inputs, one each, by name."""
+
+
+def each(function: Callable[..., Any], *parts: Any) -> Any:
+    """Apply a function to arrays, or name by name to mappings of arrays.
+
+    Parameters
+    ----------
+    function : callable
+    *parts : ndarray, or mapping of str to ndarray
+        All arrays, or all mappings with the names of the first.
+
+    Examples
+    --------
+    >>> each(np.subtract, np.array([3.0]), np.array([1.0]))
+    array([2.])
+    >>> each(np.negative, {"series": np.array([3.0]), "static": np.array([1.0])})
+    {'series': array([-3.]), 'static': array([-1.])}
+    """
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {name: function(*(part[name] for part in parts)) for name in first}
+    return function(*parts)
+
+
+def arrays_of(parts: Parts) -> list[np.ndarray]:
+    """Return the arrays, one or several."""
+    return list(parts.values()) if isinstance(parts, Mapping) else [parts]
+
+
+def row_count(parts: Parts) -> int:
+    """Return how many rows there are."""
+    return len(arrays_of(parts)[0])
+
+
+def row_sums(parts: Parts) -> np.ndarray:
+    """Return the sum of each row over all parts, in float64."""
+    return np.sum([array.reshape(len(array), -1).sum(axis=1, dtype=float) for array in arrays_of(parts)], axis=0)
