@@ -273,6 +273,9 @@ class Adapter(ABC):
         }
         return np.concatenate(predictions), joined
 
+    def check_gradient(self) -> None:  # noqa: B027
+        """Refuse, before any work, a model that has no gradient."""
+
     def explains(self, name: str, values: np.ndarray) -> bool:
         """Whether an input can be explained; one that cannot, such as an attention mask, is handed on as it is."""
         return True
@@ -420,9 +423,16 @@ class Adapter(ABC):
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
 
 
-def impose(values: Any) -> Reader:
-    """Return a reader that puts `values` in place of a layer's output."""
-    return lambda call: (values, {})
+def with_imposed(feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict[str, Reader]:
+    """Return the readers, and one for each layer whose output a feed replaces; a layer may have both."""
+
+    def impose(values: Any, reader: Reader | None) -> Reader:
+        if reader is None:
+            return lambda call: (values, {})
+        return lambda call: reader(call._replace(original=lambda *args, **kwargs: values))
+
+    imposed = {key.removeprefix(LAYER): values for key, values in feed.items() if key.startswith(LAYER)}
+    return {**readers, **{path: impose(values, readers.get(path)) for path, values in imposed.items()}}
 
 
 def before_softmax(outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:

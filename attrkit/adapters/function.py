@@ -81,11 +81,14 @@ class NumpyFunction(Function):
     def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
         return [(name, np.asarray(value)) for name, value in self._forward(feed, {}, False)[0].items()]
 
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+    def check_gradient(self) -> None:  # noqa: D102
         raise RefusedError(
             f"{self.describe()['model']} is taken for a function of numpy, which has no gradient; use occlusion, or, "
             "if it is made of JAX operations, say so: attrkit.adapt(function, framework='jax')"
         )
+
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+        self.check_gradient()
 
     def _path_add(self, sums: Any, *rows: Any) -> Any:
         raise NotImplementedError

@@ -13,7 +13,7 @@ from attrkit.adapters._interception import intercepted
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, before_softmax, impose
+from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, before_softmax, with_imposed
 from attrkit.errors import RefusedError, UnknownModelError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of
@@ -104,9 +104,8 @@ class KerasModel(Adapter):
         return self._named(outputs, seen), found
 
     def _intercepting(self, feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> Any:
-        imposed = {key.removeprefix(LAYER): impose(values) for key, values in feed.items() if key.startswith(LAYER)}
         layers = {entry.path: entry.layer for entry in self._all_layers()}
-        return intercepted("call", layers, {**readers, **imposed}, original=_own_call, **self._interception())
+        return intercepted("call", layers, with_imposed(feed, readers), original=_own_call, **self._interception())
 
     @contextmanager
     def _seeing_softmax(self) -> Iterator[list[tuple[Any, Any]]]:

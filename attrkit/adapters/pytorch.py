@@ -9,7 +9,7 @@ from typing import Any
 
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Layer, Reader, before_softmax, impose
+from attrkit.adapters.base import LAYER, Adapter, Layer, Reader, before_softmax, with_imposed
 from attrkit.errors import RefusedError
 from attrkit.inputs import Input
 
@@ -71,13 +71,12 @@ class TorchModule(TorchAdapter):
     def _forward(
         self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-        imposed = {key.removeprefix(LAYER): impose(values) for key, values in feed.items() if key.startswith(LAYER)}
         layers = {entry.path: entry.layer for entry in self.layers()}
         positional, named = self._arguments(feed)
         with ExitStack() as stack:
             stack.enter_context(_mode_of(self.model, training))
             mode = stack.enter_context(_function_mode()(training))
-            found = stack.enter_context(intercepted("forward", layers, {**readers, **imposed}))
+            found = stack.enter_context(intercepted("forward", layers, with_imposed(feed, readers)))
             outputs = self._call(positional, named)
         return self._named(outputs, mode.softmax), found
 

@@ -1,0 +1,175 @@
+"""One method on one model: what it is given, what comes of it, what is recorded."""
+
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attrkit import schema
+from attrkit.adapters.base import Adapter
+from attrkit.errors import InputError
+from attrkit.explained import Explained, at_embeddings, reduce_embedding
+from attrkit.methods import find_method
+from attrkit.parts import Parts
+from attrkit.question import Asked, baseline_of, mask_of, targets_of
+from attrkit.result_checks import check_result, check_saturation
+from attrkit.targets import label_prediction
+
+# What a method is handed if it has a parameter of this name; all others are its options.
+_GIVEN = ("target", "prediction", "baseline", "layer", "mask", "seed", "inputs")
+
+
+def explain(
+    adapter: Adapter,
+    explained: Explained,
+    method: str | Callable[..., Any],
+    options: dict[str, Any],
+    asked: Asked,
+    *,
+    batch_size: int | None,
+    show_progress: bool,
+) -> xr.Dataset:
+    """Run one method and build its dataset."""
+    started = time.perf_counter()
+    name, function = find_method(method)
+    takes = inspect.signature(function).parameters
+    _check_options(name, takes, options, asked)
+    by_gradient = getattr(function, "needs_gradient", False)
+    if by_gradient:
+        adapter.check_gradient()
+        explained = at_embeddings(adapter, explained, asked.embedding)
+    question = explained.question(head=asked.target if callable(asked.target) else None, logits=asked.logits)
+    model = adapter.configured(batch_size=batch_size, show_progress=show_progress, question=question)
+    x = explained.parts()
+    given, variables, attrs = _given(name, takes, model, explained, x, asked)
+    targets = given.pop("targets", [])
+    found = []
+    # A method that does not depend on the target is run once.
+    for target in targets if "target" in takes else [None]:
+        if target is not None:
+            given["target"] = target.index
+        arguments = {key: given[key] for key in _GIVEN if key in takes}
+        found.append(_variables(function(model, x, **arguments, **options), explained, asked))
+    by_output = asked.every_output and "target" in takes
+    variables |= _along_outputs(found, [target.label[0] for target in targets]) if by_output else found[0]
+    prediction = variables.pop("prediction", given.get("prediction"))
+    prediction = model.predict(x) if prediction is None else prediction
+    variables["prediction"] = label_prediction(prediction, model.outputs, asked.output_labels)
+    if given["mask"] is not None:
+        variables.setdefault("mask", given["mask"])
+    variables |= explained.others()
+    attrs |= {
+        "method_options": json.dumps(_all_options(takes, options), default=str),
+        **model.cost,
+        "seconds": round(time.perf_counter() - started, 3),
+        **_peak_memory(),
+    }
+    coords: dict[Hashable, Any] = {}
+    if targets and not asked.every_output:
+        coords = {"target": ("sample", targets[0].label)}
+    ds = schema.build(variables, inputs=explained.main, coords=coords, attrs=attrs)
+    for target in targets if "target" in takes else ():
+        values = prediction[np.arange(len(prediction)), target.index]
+        if by_gradient and not asked.logits:
+            check_saturation(name, prediction, values, model.outputs)
+        check_result(ds.sel(output=target.label[0]) if by_output else ds, name, values)
+    return ds
+
+
+def _given(
+    name: str, takes: Mapping[str, Any], model: Adapter, explained: Explained, x: Parts, asked: Asked
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return what a method can be given, and the variables and attributes that record it."""
+    variables: dict[str, Any] = {}
+    attrs: dict[str, Any] = {"method": name, **model.describe()}
+    if explained.layers:
+        attrs["explained_at"] = ", ".join(explained.layers.values())
+    if asked.logits:
+        attrs["explained_before"] = "softmax or sigmoid"
+    mask = mask_of(model, explained, x, asked.mask)
+    given: dict[str, Any] = {"inputs": explained.main, "layer": asked.layer, "mask": mask, "seed": asked.seed}
+    if asked.target is not None or "target" in takes or "prediction" in takes:
+        given["prediction"] = model.predict(x)
+    if asked.target is not None or "target" in takes:
+        # A method that does not depend on the target keeps it all the same: what was asked of all methods alike.
+        given["targets"], attrs["target"] = targets_of(model, asked, given["prediction"])
+    if "baseline" in takes:
+        given["baseline"], recorded, attrs["baseline"] = baseline_of(name, model, explained, x, mask, asked.baseline)
+        variables |= recorded
+    if "seed" in takes:
+        attrs["seed"] = asked.seed
+    return given, variables, attrs
+
+
+def _variables(result: Any, explained: Explained, asked: Asked) -> dict[str, Any]:
+    """Name what a method returned; units of an embedding become one value a token."""
+    bare = not isinstance(result, Mapping) or set(result) == set(explained.inputs)
+    named = {"attribution": result} if bare else dict(result)
+    if "attribution" not in named:
+        return named
+    attribution = named.pop("attribution")
+    if explained.embedded:
+        parts = attribution if isinstance(attribution, Mapping) else {explained.primary: attribution}
+        parts = {
+            part: reduce_embedding(values, asked.embedding_reduction) if part in explained.embedded else values
+            for part, values in parts.items()
+        }
+        attribution = parts if isinstance(attribution, Mapping) else parts[explained.primary]
+    return {**explained.variables("attribution", attribution), **named}
+
+
+def _along_outputs(found: Sequence[dict[str, Any]], labels: Sequence[Any]) -> dict[str, Any]:
+    """Join what was found for each output along a dim ``output``, after the samples."""
+    joined = {}
+    for name in found[0]:
+        arrays = [_labelled(name, one[name]) for one in found]
+        whole = xr.concat(arrays, xr.DataArray(list(labels), dims="output", name="output"), combine_attrs="override")
+        joined[name] = whole.transpose("sample", "output", ...)
+    return joined
+
+
+def _labelled(name: str, values: Any) -> xr.DataArray:
+    if isinstance(values, xr.DataArray):
+        return values
+    return xr.DataArray(values, dims=schema.default_dims(name, np.ndim(values)))
+
+
+def _check_options(name: str, takes: Mapping[str, Any], options: Mapping[str, Any], asked: Asked) -> None:
+    own = [key for key in list(takes)[2:] if key not in _GIVEN and takes[key].kind is not inspect.Parameter.VAR_KEYWORD]
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
+        unknown = [key for key in options if key not in own]
+        if unknown:
+            raise InputError(
+                f"{name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(own) or 'none'}"
+            )
+    missing = [key for key in own if takes[key].default is inspect.Parameter.empty and key not in options]
+    if missing:
+        raise InputError(
+            f"{name} needs {', '.join(map(repr, missing))}; pass it as an option, or name the parameter by what "
+            f"extract gives: {', '.join(_GIVEN)}"
+        )
+    if "baseline" not in takes and asked.has_baseline:
+        raise InputError(f"{name} has no baseline; leave baseline= out")
+    if "layer" not in takes and asked.layer is not None:
+        raise InputError(f"{name} does not look inside the model; leave layer= out")
+
+
+def _all_options(takes: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the defaults of those not given, so that a result says all of what was run."""
+    own = {k: p.default for k, p in takes.items() if k not in _GIVEN and p.default is not inspect.Parameter.empty}
+    return {**own, **options}
+
+
+def _peak_memory() -> dict[str, float]:
+    """Return the largest memory the process has held so far, where the system says."""
+    try:
+        import resource
+    except ImportError:
+        return {}
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {"process_peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}

@@ -1,0 +1,62 @@
+"""What is checked of every result, and warned about."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from attrkit.errors import AttrkitWarning, CompletenessWarning, SaturationWarning
+from attrkit.targets import Output
+
+COMPLETENESS_TOLERANCE = 0.01
+"""Largest completeness gap, as a share of the change in output, that passes without a warning."""
+
+SATURATED = 0.99
+"""A softmax output beyond this share, or below one less it, has next to no gradient."""
+
+
+def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> None:
+    """Warn of attributions that are no numbers, or do not add up to the change in the explained output."""
+    found = [ds[key].values for key in ds.data_vars if str(key).startswith("attribution")]
+    bad = sum(int((~np.isfinite(values)).sum()) for values in found)
+    if bad:
+        size = sum(values.size for values in found)
+        warnings.warn(f"{name}: {bad} of {size} attributions are NaN or infinite", AttrkitWarning, stacklevel=4)
+    if "completeness_gap" not in ds or explained is None:
+        return
+    gap = np.abs(ds["completeness_gap"].values)
+    change, size = np.abs(explained), np.abs(explained)
+    if "baseline_prediction" in ds:
+        start = ds["baseline_prediction"].values
+        change, size = np.abs(explained - start), np.maximum(size, np.abs(start))
+    # A change that is small beside the output itself is known to rounding only.
+    share = gap / np.maximum(np.maximum(change, 1e-3 * size), np.finfo(np.float32).tiny)
+    over = share > COMPLETENESS_TOLERANCE
+    if over.any():
+        worst = int(share.argmax())
+        warnings.warn(
+            f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by "
+            f"more than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
+            f"{gap[worst]:.3g} of {change[worst]:.3g}. Take more steps; where they do not help, the model jumps on "
+            "the way from the baseline: try another baseline, or occlusion",
+            CompletenessWarning,
+            stacklevel=4,
+        )
+
+
+def check_saturation(name: str, prediction: np.ndarray, explained: np.ndarray, outputs: Sequence[Output]) -> None:
+    """Warn where the explained output is that of a saturated softmax."""
+    if len(outputs) > 1 or len(outputs[0].shape) != 1 or prediction.shape[1] < 2:
+        return
+    if prediction.min() < 0 or not np.allclose(prediction.sum(axis=1), 1, atol=1e-4):
+        return
+    count = int(((explained > SATURATED) | (explained < 1 - SATURATED)).sum())
+    if count:
+        warnings.warn(
+            f"{name}: the output is a softmax, and for {count} of {len(explained)} samples it is saturated (beyond "
+            f"{SATURATED}, or below {1 - SATURATED:.2g}): its gradient vanishes. Pass logits=True to explain the score "
+            "before it",
+            SaturationWarning,
+            stacklevel=4,
+        )
