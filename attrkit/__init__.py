@@ -10,11 +10,12 @@ from attrkit.collect import from_arrays as from_arrays
 from attrkit.collect import stack as stack
 from attrkit.extract import compare as compare
 from attrkit.extract import extract as extract
-from attrkit.inputs import windows as windows
 from attrkit.layers import layer_outputs as layer_outputs
 from attrkit.models import load_model as load_model
 from attrkit.schema import installed_version as _installed_version
 from attrkit.schema import validate as validate
+from attrkit.series import pad as pad
+from attrkit.series import windows as windows
 from attrkit.store import load as load
 from attrkit.store import save as save
 

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import AttrkitError, StoreError
-from attrkit.inputs import windows
+from attrkit.series import windows
 
 SUFFIXES = (".npy", ".npz", ".csv", ".nc", ".zarr")
 

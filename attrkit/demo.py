@@ -15,8 +15,8 @@ from attrkit.collect import stack
 from attrkit.datasets import seattle_weather
 from attrkit.errors import MissingDependencyError, StoreError
 from attrkit.extract import compare
-from attrkit.inputs import windows
 from attrkit.models import load_model
+from attrkit.series import windows
 from attrkit.store import save
 
 LENGTH = 14

@@ -83,8 +83,24 @@ CHECKS = (
         "attrkit demo",
         "pip install 'attrkit[demo]'",
     ),
-    Check("PyTorch", _NOT_YET.format("torch"), "models of PyTorch", ""),
-    Check("JAX", _NOT_YET.format("jax"), "Keras 3 on JAX, JAX functions", ""),
+    Check(
+        "PyTorch",
+        "import torch; print(torch.__version__, 'with CUDA' if torch.cuda.is_available() else 'on the CPU')",
+        "torch modules, Keras 3 on torch (set KERAS_BACKEND=torch)",
+        "pip install 'attrkit[torch]'",
+    ),
+    Check(
+        "transformers",
+        "import torch, transformers; print(transformers.__version__)",
+        "models of Hugging Face transformers",
+        "pip install 'attrkit[transformers]'",
+    ),
+    Check(
+        "JAX",
+        "import jax; print(jax.__version__, 'on', jax.default_backend())",
+        "functions of JAX, Keras 3 on JAX (set KERAS_BACKEND=jax)",
+        "pip install 'attrkit[jax]'",
+    ),
     Check("iNNvestigate", _NOT_YET.format("innvestigate"), "its analyzers", ""),
     Check("Captum", _NOT_YET.format("captum"), "its methods", ""),
 )

@@ -1,13 +1,13 @@
 """What of a model's inputs is explained: which arrays the methods see, and where their results belong."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Question
+from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Question, Reader
 from attrkit.errors import InputError, RefusedError
 from attrkit.inputs import label_each
 from attrkit.parts import Parts
@@ -23,6 +23,8 @@ class Explained:
         The inputs that are explained, in the model's order.
     context : dict of str to ndarray
         The other inputs, which are handed on as they are.
+    mask : ndarray of bool of shape (sample, timestep), optional
+        What `attrkit.pad` says of the primary input: false where padded.
     embedded : dict of str to DataArray
         For token ids that are explained at an embedding: the embedding's output, of dims (sample, timestep, channel).
     layers : dict of str to str
@@ -31,6 +33,7 @@ class Explained:
 
     inputs: dict[str, xr.DataArray]
     context: dict[str, np.ndarray]
+    mask: np.ndarray | None = None
     embedded: dict[str, xr.DataArray] = field(default_factory=dict)
     layers: dict[str, str] = field(default_factory=dict)
 
@@ -76,7 +79,11 @@ class Explained:
 
     def others(self) -> dict[str, xr.DataArray]:
         """Return the inputs beside the primary, under dims of their own."""
-        return {f"input_{name}": self._placed(name, a) for name, a in self.inputs.items() if name != self.primary}
+        return {
+            f"input_{name}": self._placed(name, array).assign_attrs(long_name=f"input {name}")
+            for name, array in self.inputs.items()
+            if name != self.primary
+        }
 
     def _placed(self, part: str, array: xr.DataArray) -> xr.DataArray:
         """Give the dims of a part that differ from the primary's a name of their own, and their labels."""
@@ -108,15 +115,31 @@ def explain_inputs(adapter: Adapter, inputs: Any) -> Explained:
     if not explained:
         raise InputError(f"none of the inputs {list(labelled)} can be explained; sequences of numbers or token ids can")
     first = next(iter(explained.values()))
-    explained = {name: array.assign_coords(sample=first["sample"]) for name, array in explained.items()}
+    mask = first.coords.get("mask")
+    explained = {
+        name: array.drop_vars("mask", errors="ignore").assign_coords(sample=first["sample"])
+        for name, array in explained.items()
+    }
+    tokens = _tokens(inputs)
+    for name, array in explained.items():
+        if tokens is not None and array.dtype.kind in "iu" and array.shape == tokens.shape:
+            explained[name] = array.assign_coords(token=(array.dims, tokens, {"long_name": "token"}))
     context = {name: np.asarray(array) for name, array in labelled.items() if name not in explained}
-    return Explained(explained, context)
+    return Explained(explained, context, None if mask is None else mask.values)
+
+
+def _tokens(inputs: Any) -> np.ndarray | None:
+    """Return the text of each token, of shape (sample, timestep), where the encoding of a fast tokenizer knows it."""
+    if not (isinstance(inputs, Mapping) and getattr(inputs, "is_fast", False)):
+        return None
+    return np.array([encoding.tokens for encoding in inputs.encodings])  # type: ignore[attr-defined]
 
 
 def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None) -> Explained:
     """Move what is explained from token ids, which have no gradient, to the output of the layer that embeds them.
 
-    A layer embeds an input if the ids it is called with are the input's own.
+    A layer embeds an input if the ids it is called with are the input's own. Of a block and a layer inside it that both
+    do, it is the layer inside: what the block puts out holds positions too.
 
     Raises
     ------
@@ -135,15 +158,19 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
         known = [layer.path for layer in adapter.layers() if _embeds(layer)]
         raise InputError(f"no embedding is named {embedding!r}; there are {', '.join(known) or 'none'}")
     here = adapter.configured(batch_size=adapter.batch_size, question=explained.question(head=None, logits=False))
-    _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _read_embedding))
+    rows = min(here.batch_size, len(explained.main))
+    _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _embedding_reader(rows)))
+    # A layer that is called again, for another input, cannot be told apart by its path alone.
+    by_call = getattr(adapter, "embeds_by_call", False)
     embedded, layers = {}, {}
     for name in tokens:
         ids = explained.inputs[name]
-        hits = [
-            (path, calls[0]["output"])
-            for path, calls in readings.items()
-            if len(calls) == 1 and calls[0]["ids"].shape == ids.shape and (calls[0]["ids"] == ids.values).all()
-        ]
+        hits = {}
+        for path, calls in readings.items():
+            own = [call["output"] for call in calls if "ids" in call and np.array_equal(call["ids"], ids.values)]
+            if own and (len(calls) == 1 or by_call):
+                hits[path] = own[0]
+        hits = {path: hit for path, hit in hits.items() if not any(other.startswith(f"{path}.") for other in hits)}
         if not hits:
             raise RefusedError(
                 f"input {name!r} takes {ids.dtype}, and there is no gradient with respect to integers such as token "
@@ -152,9 +179,9 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
             )
         if len(hits) > 1:
             raise InputError(
-                f"several layers embed input {name!r}: {', '.join(path for path, _ in hits)}; say which with embedding="
+                f"several layers embed input {name!r}: {', '.join(hits)}; say which with embedding="
             )
-        layers[name], values = hits[0]
+        layers[name], values = next(iter(hits.items()))
         labels = {key: coord for key, coord in ids.coords.items()}
         embedded[name] = xr.DataArray(
             values, dims=(*ids.dims, "channel"), coords=labels, name="embedding"
@@ -185,7 +212,16 @@ def _embeds(layer: Layer) -> bool:
     return any("Embedding" in cls.__name__ for cls in type(layer.layer).__mro__)
 
 
-def _read_embedding(call: Call) -> tuple[Any, dict[str, Any]]:
-    output = call.original(*call.args, **call.kwargs)
-    ids = call.args[0] if call.args else next(iter(call.kwargs.values()))
-    return output, {"ids": ids, "output": output}
+def _embedding_reader(rows: int) -> Reader:
+    """Return a reader of layers that map ids, of as many rows as a batch has, to units; others have nothing to read."""
+
+    def read(call: Call) -> tuple[Any, dict[str, Any]]:
+        output = call.original(*call.args, **call.kwargs)
+        ids = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
+        shape, units = (tuple(getattr(value, "shape", ())) for value in (ids, output))
+        # Positions have one row for all samples; what rotates queries and keys returns a pair.
+        if len(shape) != 2 or len(units) != 3 or shape[0] not in (None, rows):
+            return output, {}
+        return output, {"ids": ids, "output": output}
+
+    return read

@@ -1,6 +1,5 @@
-"""What a user passes as inputs, made into one labelled array; windows cut from a series."""
+"""What a user passes as inputs, made into one labelled array, or several by name."""
 
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -44,7 +43,7 @@ def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[
     ----------
     inputs : as `label_inputs` takes it, or a mapping of names to such, or a tuple of such in the model's order
         For a model of several inputs one each. One may be static, of shape (sample, channel). One that is of no number,
-        or integers of more than two dims, such as an attention mask, is kept as it is.
+        or integers that are no sequence, such as lengths or an attention mask, is kept as it is.
     known : sequence of Input
         The model's inputs as far as they are known; a plain function has none.
     dtype : str, optional
@@ -110,7 +109,7 @@ def _label_one(values: Any, spec: Input, dtype: str, *, beside_sequences: bool) 
     if not is_labelled(values) and not isinstance(values, xr.Dataset):
         array = read_array(values, f"a {type(values).__name__}", "accepted are arrays of numbers")
         rank = array.ndim if spec.shape is None else len(spec.shape) + 1
-        if array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.ndim > 2):
+        if array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.ndim != 2):
             return array
         if rank == 2 and array.dtype.kind == "f" and beside_sequences:
             values = xr.DataArray(array, dims=("sample", "channel")) if array.ndim == 2 else array
@@ -177,65 +176,6 @@ def label_inputs(
     return array
 
 
-def windows(series: Any, length: int, *, stride: int = 1) -> xr.DataArray:
-    """Cut one long series into windows of equal length.
-
-    Parameters
-    ----------
-    series : DataFrame, DataArray of dims (timestep, channel), or array of shape (timestep, channel)
-        One series.
-    length : int
-        Timesteps a window.
-    stride : int, default 1
-        Timesteps from the start of one window to the start of the next.
-
-    Returns
-    -------
-    DataArray of shape (sample, timestep, channel)
-        ``timestep`` counts from 0; where the series has time stamps, the coordinate ``time`` of dims
-        (sample, timestep) keeps them.
-
-    Raises
-    ------
-    InputError
-        If the series is shorter than one window, or `length` or `stride` is no integer of 1 or more.
-
-    Examples
-    --------
-    >>> windows(np.arange(10.0).reshape(10, 1), 4, stride=3).values[:, :, 0]
-    array([[0., 1., 2., 3.],
-           [3., 4., 5., 6.],
-           [6., 7., 8., 9.]])
-    """
-    if not all(isinstance(number, numbers.Integral) and number >= 1 for number in (length, stride)):
-        raise InputError(f"length and stride must be integers of 1 or more, got length={length} and stride={stride}")
-    if isinstance(series, LABELLED):
-        one = name_axes(series, ndim=3)
-    else:
-        values = read_array(series, "the series", "accepted is an array of shape (timestep, channel)")
-        if values.ndim != 2:
-            raise InputError(f"a series is (timestep, channel), got an array of shape {values.shape}")
-        one = xr.DataArray(values[None], dims=DIMS)
-    if one.sizes["sample"] != 1:
-        raise InputError(f"windows are cut from one series, got {one.sizes['sample']} samples")
-    if "channel" not in one.dims:
-        raise InputError(
-            "a series is (timestep, channel), got one without channels; array.expand_dims('channel') adds one"
-        )
-    one = one.isel(sample=0, drop=True)
-    if one.sizes["timestep"] < length:
-        raise InputError(f"the series has {one.sizes['timestep']} timesteps, a window needs {length}")
-    starts = np.arange(0, one.sizes["timestep"] - length + 1, stride)
-    positions = starts[:, None] + np.arange(length)
-    out = xr.DataArray(one.transpose("timestep", "channel").values[positions], dims=DIMS, attrs=one.attrs)
-    out = out.assign_coords(sample=np.arange(len(starts)), timestep=np.arange(length))
-    if "channel" in one.coords:
-        out = out.assign_coords(channel=one["channel"])
-    if "timestep" in one.coords and one["timestep"].dtype.kind == "M":
-        out = out.assign_coords(time=(("sample", "timestep"), one["timestep"].values[positions]))
-    return out
-
-
 def read_array(values: Any, what: str, accepted: str) -> np.ndarray:
     """Make an array of what a user gave; `what` and `accepted` are for the message where it makes none."""
     try:
@@ -283,7 +223,7 @@ def name_axes(inputs: Any, *, ndim: int | None = None) -> xr.DataArray:
             return _from_windows(inputs)
         shapes = {read_array(window, "a window", "accepted are arrays of numbers").shape for window in inputs}
         if len(shapes) > 1:
-            raise InputError(f"windows must have one shape, got {sorted(shapes)}; pad them to one length")
+            raise InputError(f"windows must have one shape, got {sorted(shapes)}; attrkit.pad makes them one length")
     values = read_array(inputs, f"a {type(inputs).__name__}", f"accepted is an array of shape {wanted}")
     if values.ndim not in (2, 3) or (ndim is not None and values.ndim != ndim):
         hint = "; a single sample needs its batch axis: inputs[None]" if values.ndim == 2 else ""
@@ -322,7 +262,7 @@ def _from_windows(items: Sequence[Any]) -> xr.DataArray:
         raise InputError(f"window {wrong[0]} has {named[wrong[0]].sizes['sample']} samples; a list holds one a window")
     lengths = sorted({w.sizes["timestep"] for w in named})
     if len(lengths) > 1:
-        raise InputError(f"windows have lengths from {lengths[0]} to {lengths[-1]}; pad them to one length")
+        raise InputError(f"windows have lengths from {lengths[0]} to {lengths[-1]}; attrkit.pad makes them one length")
     samples = pd.Index([w["sample"].values[0] for w in named if "sample" in w.coords])
     named = [w.isel(sample=0, drop=True) for w in named]
     first = named[0]

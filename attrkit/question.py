@@ -61,6 +61,7 @@ def targets_of(model: Adapter, asked: Asked, prediction: np.ndarray) -> tuple[li
 def mask_of(model: Adapter, explained: Explained, x: Parts, mask: Any) -> np.ndarray | None:
     """Join the mask a user gave with what the model takes for padding."""
     own = model.mask(x)
+    mask = explained.mask if mask is None else mask
     if mask is None:
         return own
     values = read_array(mask, "the mask", "accepted is an array of bool")

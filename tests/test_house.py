@@ -19,7 +19,7 @@ ORDER = [
     ["errors"],
     ["schema", "checks", "parts"],
     ["tables"],
-    ["inputs", "baselines", "targets"],
+    ["inputs", "baselines", "targets", "series"],
     ["adapters"],
     ["explained"],
     ["question", "result_checks"],

@@ -290,3 +290,14 @@ def test_a_mask_of_both_is_the_smaller(padded):
     with pytest.warns(AttrkitWarning, match="masks"):
         ds = explain(model, data, "occlusion", mask=half)
     np.testing.assert_array_equal(ds["mask"], mask & half)
+
+
+def test_series_of_several_lengths_are_explained_as_if_each_was_alone(x):
+    model = keras.Sequential([layers.Input((None, 3)), layers.Masking(), layers.LSTM(4), layers.Dense(1)])
+    padded = attrkit.pad([x[0], x[1, :5], x[2, :8]])
+    ds = explain(model, padded, "integrated_gradients", baseline=[0.5, 1.0, -1.0])
+    np.testing.assert_array_equal(ds["mask"], padded["mask"])
+    for i, length in enumerate((12, 5, 8)):
+        alone = explain(model, x[i : i + 1, :length], "integrated_gradients", baseline=[0.5, 1.0, -1.0])
+        np.testing.assert_allclose(ds["attribution"][i, :length], alone["attribution"][0], atol=1e-6)
+        np.testing.assert_array_equal(ds["attribution"][i, length:], 0)
