@@ -338,8 +338,8 @@ def test_arrays_of_another_rank_are_refused(inputs):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([VALUES[0], VALUES[1, :3]], r"one shape, got \[\(3, 3\), \(5, 3\)\]; pad them"),
-        ([frame(VALUES[0]), frame(VALUES[1, :3])], "lengths from 3 to 5; pad them"),
+        ([VALUES[0], VALUES[1, :3]], r"one shape, got \[\(3, 3\), \(5, 3\)\]; attrkit.pad makes them"),
+        ([frame(VALUES[0]), frame(VALUES[1, :3])], "lengths from 3 to 5; attrkit.pad makes"),
         (
             [frame(VALUES[0]), frame(VALUES[1]).drop(columns="rain")],
             "window 1 has other channels than window 0",
