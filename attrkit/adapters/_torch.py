@@ -1,7 +1,8 @@
 """Forward passes and path gradients on torch: eager, on the model's device, sums kept there."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from attrkit.errors import AttrkitError, InputError, RefusedError
 
 
 class TorchAdapter(Adapter):
-    """A model whose forward pass is made of torch operations."""
+    """A model whose forward pass is made of torch operations.
+
+    Each of its passes leaves the user's ``torch.inference_mode``, whose tensors no gradient can be taken of.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -22,7 +26,8 @@ class TorchAdapter(Adapter):
     @property
     def _device(self) -> Any:
         """Where the model's weights are; tensors go there."""
-        return next((p.device for p in self.model.parameters()), self._torch.device("cpu"))
+        held = chain(self.model.parameters(), self.model.buffers())
+        return next((values.device for values in held), self._torch.device("cpu"))
 
     def _tensors(self, feed: Feed) -> dict[str, Any]:
         # as_tensor shares memory with arrays that may not be written to.
@@ -30,7 +35,19 @@ class TorchAdapter(Adapter):
 
     def _array(self, value: Any) -> np.ndarray:
         value = value.detach()
-        return (value.float() if value.dtype == self._torch.bfloat16 else value).cpu().numpy()
+        # Sums and differences of what comes out are taken in single precision at least; numpy has no bfloat16.
+        half = value.dtype in (self._torch.float16, self._torch.bfloat16)
+        return (value.float() if half else value).cpu().numpy()
+
+    @contextmanager
+    def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
+        """Set what holds during a pass, for a backward pass that runs parts of it again: ``torch.utils.checkpoint``."""
+        yield
+
+    @contextmanager
+    def _without_gradient(self) -> Iterator[None]:
+        with self._torch.inference_mode(False), self._torch.no_grad():
+            yield
 
     def _run(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Any:
         try:
@@ -44,15 +61,16 @@ class TorchAdapter(Adapter):
             raise InputError(f"the model fails on inputs of shape {shapes}: {err}") from err
 
     def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
-        with self._torch.no_grad():
+        with self._without_gradient():
             outputs, _ = self._run(self._tensors(feed), {}, False)
-        return [(name, self._array(value)) for name, value in outputs.items()]
+            return [(name, self._array(value)) for name, value in outputs.items()]
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
         check_differentiable(x)
-        tensors = self._tensors(x)
-        totals = {name: self._torch.zeros_like(values) for name, values in tensors.items()}
-        return tensors, self._tensors(baseline), self._tensors(context), totals
+        with self._torch.inference_mode(False):
+            tensors = self._tensors(x)
+            totals = {name: self._torch.zeros_like(values) for name, values in tensors.items()}
+            return tensors, self._tensors(baseline), self._tensors(context), totals
 
     def _path_add(
         self,
@@ -65,31 +83,34 @@ class TorchAdapter(Adapter):
     ) -> Any:
         torch = self._torch
         x, baseline, context, totals = sums
-        rows = torch.tensor(sample, device=self._device)
-        drawn = None if noise is None else self._tensors(noise)
 
         def by_row(values: np.ndarray, like: Any) -> Any:
             return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
 
-        points = {}
-        for name, values in x.items():
-            start = baseline[name][rows]
-            point = start + by_row(alpha, values) * (values[rows] - start)
-            points[name] = (point if drawn is None else point + drawn[name]).requires_grad_()
-        rest = {name: values[rows] for name, values in context.items()}
-        with torch.enable_grad():
-            outputs, _ = self._run({**points, **rest}, {}, False)
-            flat = torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
-            picked = flat.gather(1, torch.tensor(target, device=flat.device)[:, None]).sum()
-            if not picked.requires_grad:
+        with torch.inference_mode(False):
+            rows = torch.tensor(sample, device=self._device)
+            drawn = None if noise is None else self._tensors(noise)
+            points = {}
+            for name, values in x.items():
+                start = baseline[name][rows]
+                point = start + by_row(alpha, values) * (values[rows] - start)
+                points[name] = (point if drawn is None else point + drawn[name]).requires_grad_()
+            rest = {name: values[rows] for name, values in context.items()}
+            feed = {**points, **rest}
+            with torch.enable_grad():
+                outputs, _ = self._run(feed, {}, False)
+                flat = torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
+                picked = flat.gather(1, torch.tensor(target, device=flat.device)[:, None]).sum()
+                gradients = [None]
+                if picked.requires_grad:
+                    with self._as_in_pass(feed, {}, False):
+                        gradients = torch.autograd.grad(picked, list(points.values()), allow_unused=True)
+            if all(gradient is None for gradient in gradients):
                 raise RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
-            gradients = torch.autograd.grad(picked, list(points.values()), allow_unused=True)
-        if all(gradient is None for gradient in gradients):
-            raise RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
-        for total, gradient in zip(totals.values(), gradients, strict=True):
-            # None for one of several inputs, which the explained output does not depend on.
-            if gradient is not None:
-                total.index_add_(0, rows, by_row(weight, gradient) * gradient)
+            for total, gradient in zip(totals.values(), gradients, strict=True):
+                # None for one of several inputs, which the explained output does not depend on.
+                if gradient is not None:
+                    total.index_add_(0, rows, by_row(weight, gradient) * gradient)
         return sums
 
     def _path_end(self, sums: Any) -> Feed:
@@ -98,7 +119,7 @@ class TorchAdapter(Adapter):
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
-        with self._torch.no_grad(), self._state_restored() if training else nullcontext():
+        with self._without_gradient(), self._state_restored() if training else nullcontext():
             outputs, found = self._run(self._tensors(feed), readers, training)
             named = [(name, self._array(value)) for name, value in outputs.items()]
             read = {p: [{k: self._array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}

@@ -2,15 +2,18 @@
 
 import inspect
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
+
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Layer, Reader, before_softmax, with_imposed
-from attrkit.errors import RefusedError
+from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, before_softmax, with_imposed
+from attrkit.errors import AttrkitWarning, RefusedError
 from attrkit.inputs import Input
 
 HANDLES = ("torch.nn.modules.module",)
@@ -18,12 +21,26 @@ HANDLES = ("torch.nn.modules.module",)
 # The flags of modules are seen by every thread: one thread at a time sets any.
 _LOCK = threading.RLock()
 
-_SOFTMAX = ("softmax", "sigmoid", "log_softmax", "logsigmoid")
+_SOFTMAX = (
+    "softmax",
+    "sigmoid",
+    "log_softmax",
+    "log_sigmoid",
+    "special_softmax",
+    "special_expit",
+    "special_log_softmax",
+)
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 class TorchModule(TorchAdapter):
-    """A ``torch.nn.Module``."""
+    """A ``torch.nn.Module``.
+
+    Notes
+    -----
+    The model is explained in evaluation mode. One that came in training mode is put there for the time of a pass,
+    which all threads see: do not train it meanwhile in another.
+    """
 
     framework = "torch"
 
@@ -41,11 +58,14 @@ class TorchModule(TorchAdapter):
         return tuple(Input(name, None, "") for name in names or ["input"])
 
     @property
-    def dtype(self) -> str:  # noqa: D102
+    def _own_dtype(self) -> Any:
         kinds = (p.dtype for p in self.model.parameters() if p.dtype.is_floating_point)
-        found = str(next(kinds, self._torch.float32)).removeprefix("torch.")
-        # numpy has no bfloat16; the module is called under its own precision all the same.
-        return "float32" if found == "bfloat16" else found
+        return next(kinds, self._torch.float32)
+
+    @property
+    def dtype(self) -> str:  # noqa: D102
+        # A path, and the sum over it, in half precision would be coarser than the gradients.
+        return "float64" if self._own_dtype == self._torch.float64 else "float32"
 
     @property
     def precision(self) -> float:  # noqa: D102
@@ -68,17 +88,26 @@ class TorchModule(TorchAdapter):
             if path and not isinstance(module, self._torch.jit.ScriptModule)
         ]
 
+    @contextmanager
+    def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
+        layers = {entry.path: entry.layer for entry in self.layers()}
+        with ExitStack() as stack:
+            stack.enter_context(_mode_of(self.model, training))
+            mode = stack.enter_context(_function_mode()(training, self.question.logits))
+            found = stack.enter_context(intercepted("forward", layers, with_imposed(self._in_own_dtype(feed), readers)))
+            yield mode.softmax, found
+
     def _forward(
         self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-        layers = {entry.path: entry.layer for entry in self.layers()}
-        positional, named = self._arguments(feed)
-        with ExitStack() as stack:
-            stack.enter_context(_mode_of(self.model, training))
-            mode = stack.enter_context(_function_mode()(training))
-            found = stack.enter_context(intercepted("forward", layers, with_imposed(feed, readers)))
+        _check_has_values(self.model)
+        positional, named = self._arguments(self._in_own_dtype(feed))
+        with self._as_in_pass(feed, readers, training) as (softmax, found):
             outputs = self._call(positional, named)
-        return self._named(outputs, mode.softmax), found
+        return self._named(outputs, softmax), found
+
+    def _in_own_dtype(self, feed: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v.to(self._own_dtype) if v.is_floating_point() else v for k, v in feed.items()}
 
     def _call(self, positional: list[Any], named: dict[str, Any]) -> Any:
         return self.model(*positional, **named)
@@ -111,6 +140,30 @@ class TorchModule(TorchAdapter):
             raise RefusedError(f"the model returns a {type(outputs).__name__} with no tensor in it; nothing to explain")
         return named
 
+    def _predict_first(self, feed: Feed) -> np.ndarray:
+        found = super()._predict_first(feed)
+        self._check_fast_path(feed, found)
+        return found
+
+    def _check_fast_path(self, feed: Feed, found: np.ndarray) -> None:
+        """Warn where torch has two answers: its fast path puts zeros at padding, the path with gradients not."""
+        nested = any(getattr(module, "use_nested_tensor", False) for module in self.model.modules())
+        if not nested or self.question.logits or any(key.startswith(LAYER) for key in feed):
+            return
+        with self._without_gradient(), _mode_of(self.model, False):
+            outputs = self._named(self._call(*self._arguments(self._in_own_dtype(self._tensors(feed)))), [])
+            fast = self._flat([(name, self._array(value)) for name, value in outputs.items()])
+        difference = float(np.abs(fast - found).max())
+        if difference > 10 * self.precision * max(float(np.abs(found).max()), 1e-6):
+            warnings.warn(
+                f"the model reads the outputs of its TransformerEncoder at padding: its predictions differ by "
+                f"{difference:.3g} between torch's fast path, which puts zeros there, and the path that has gradients "
+                "and attention weights, which is explained. Pool over real timesteps only, or build the encoder with "
+                "enable_nested_tensor=False",
+                AttrkitWarning,
+                stacklevel=2,
+            )
+
     @contextmanager
     def _state_restored(self) -> Iterator[None]:
         torch = self._torch
@@ -122,7 +175,9 @@ class TorchModule(TorchAdapter):
         finally:
             with torch.no_grad():
                 for buffer, value in state:
-                    buffer.copy_(value)
+                    # A write, even of the same values, spoils a backward pass of the user's that needs the buffer.
+                    if not torch.equal(buffer, value):
+                        buffer.copy_(value)
 
 
 def adapt(model: Any) -> Adapter:
@@ -130,11 +185,24 @@ def adapt(model: Any) -> Adapter:
     return TorchModule(model)
 
 
+def _check_has_values(model: Any) -> None:
+    """Refuse a model whose weights are yet to come: a pass would fail on them, or make some up."""
+    from torch.nn.parameter import is_lazy
+
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta or is_lazy(parameter):
+            raise RefusedError(
+                f"parameter {name!r} is {'on the meta device' if parameter.is_meta else 'lazy'} and has no values; "
+                "load the model's weights first"
+            )
+
+
 @contextmanager
 def _mode_of(model: Any, training: bool) -> Iterator[None]:
     """Put a model into training or evaluation mode, module by module, and back."""
     with _LOCK:
-        other = [module for module in model.modules() if module.training != training]
+        # A frozen script module has no mode.
+        other = [module for module in model.modules() if getattr(module, "training", training) != training]
         try:
             for module in other:
                 module.training = training
@@ -153,18 +221,20 @@ def _function_mode() -> Any:
     class SeenFunctions(TorchFunctionMode):
         """Sees the functions of this thread only. While it is on, fused attention, which gives no weights, is off."""
 
-        def __init__(self, training: bool) -> None:
+        def __init__(self, training: bool, logits: bool) -> None:
             super().__init__()
             self.training = training
+            self.logits = logits
             self.softmax: list[tuple[Any, Any]] = []
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
+            kwargs = kwargs or {}
             if name in _RECURRENT and not self.training and torch.is_grad_enabled():
                 args = _recurrent_with_gradient(args)
-            result = func(*args, **(kwargs or {}))
-            if name in _SOFTMAX:
-                self.softmax.append((result, args[0]))
+            result = func(*args, **kwargs)
+            if self.logits and name in _SOFTMAX:
+                self.softmax.append((result, args[0] if args else kwargs["input"]))
             return result
 
     return SeenFunctions

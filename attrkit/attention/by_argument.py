@@ -1,39 +1,43 @@
 """Layers that return their weights when the call asks for them: Keras's own, and custom layers made like them.
 
 ``MultiHeadAttention`` and ``GroupedQueryAttention`` give weights of shape (sample, head, query, key); ``Attention`` and
-``AdditiveAttention`` give (sample, query, key). The argument is added to the one call.
+``AdditiveAttention`` give (sample, query, key). The argument is added to the one call. Weights are returned last.
 """
 
-import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from attrkit.adapters.base import Call
+from attrkit.attention._call import bind, in_keras_ways, padding, parameters_of
 
 ARGUMENTS = ("return_attention_scores", "return_attention", "return_attention_weights")
 
 
 def handles(layer: Any) -> bool:
     """Whether the layer's call takes one of `ARGUMENTS`."""
-    return _argument(layer.call) is not None
+    return _argument(parameters_of(layer)) is not None
 
 
 def read(call: Call) -> tuple[Any, dict[str, Any]]:
     """Run the call with its weights returned, and give the model what it would have had without them."""
-    name = _argument(call.original)
+    bound = bind(call)
+    name = _argument(bound.signature.parameters)
     assert name is not None
-    bound = inspect.signature(call.original).bind(*call.args, **call.kwargs)
-    asked = bool(bound.arguments.get(name, False))
+    asked = bool(bound.arguments.get(name, bound.signature.parameters[name].default is True))
     bound.arguments[name] = True
     returned = call.original(*bound.args, **bound.kwargs)
-    if not isinstance(returned, list | tuple) or len(returned) != 2 or returned[1] is None:
+    if not isinstance(returned, list | tuple) or len(returned) < 2 or returned[-1] is None:
         return returned, {}
-    query_mask, key_mask = _masks(bound.arguments)
-    read = {"attention": returned[1], "query_mask": query_mask, "key_mask": key_mask}
-    return (returned if asked else returned[0]), {key: value for key, value in read.items() if value is not None}
+    if in_keras_ways(call.layer):
+        query_mask, key_mask = _masks(bound.arguments)
+        masks = {"query_mask": query_mask, "key_mask": key_mask}
+    else:
+        masks = padding(bound.arguments)
+    output = returned if asked else (returned[0] if len(returned) == 2 else returned[:-1])
+    return output, {"attention": returned[-1], **{key: value for key, value in masks.items() if value is not None}}
 
 
-def _argument(call: Any) -> str | None:
-    parameters = inspect.signature(call).parameters
+def _argument(parameters: Mapping[str, Any]) -> str | None:
     return next((name for name in ARGUMENTS if name in parameters), None)
 
 

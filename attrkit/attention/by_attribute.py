@@ -1,12 +1,14 @@
 """Layers that return their weights when an attribute says so: keras-self-attention, and custom layers made like it.
 
 ``SeqSelfAttention``, ``SeqWeightedAttention``, ``ScaledDotProductAttention`` and the residual variant return
-``[output, ..., weights]`` when ``return_attention`` is true. It is set for the one call and put back.
+``[output, ..., weights]`` when ``return_attention`` is true. It is set for the one call and put back; a torch layer is
+called by way of a shallow copy, so that no other thread sees it set.
 """
 
 from typing import Any
 
 from attrkit.adapters.base import Call
+from attrkit.attention._call import bind, in_keras_ways, padding
 
 ATTRIBUTES = ("return_attention", "return_attention_weights", "return_attention_scores")
 
@@ -21,24 +23,35 @@ def read(call: Call) -> tuple[Any, dict[str, Any]]:
     name = _attribute(call.layer)
     assert name is not None
     as_built = getattr(call.layer, name)
-    setattr(call.layer, name, True)
-    try:
-        returned = call.original(*call.args, **call.kwargs)
-    finally:
-        setattr(call.layer, name, as_built)
+    own = getattr(call.original, "__func__", None)
+    if own is not None and not in_keras_ways(call.layer):
+        returned = own(_copy(call.layer, name), *call.args, **call.kwargs)
+    else:
+        setattr(call.layer, name, True)
+        try:
+            returned = call.original(*call.args, **call.kwargs)
+        finally:
+            setattr(call.layer, name, as_built)
     if not isinstance(returned, list | tuple) or len(returned) < 2:
         # A block of layers may carry the attribute for the layer inside it, which is read by itself.
         return returned, {}
-    output = returned if as_built else (returned[0] if len(returned) == 2 else type(returned)(returned[:-1]))
-    mask = call.kwargs.get("mask", call.args[1] if len(call.args) > 1 else None)
-    masks = list(mask) if isinstance(mask, list | tuple) else [mask, mask]
-    read = {
-        "attention": returned[-1],
-        "query_mask": masks[0],
-        "key_mask": masks[1] if len(masks) > 1 else masks[0],
-    }
-    return output, {key: value for key, value in read.items() if value is not None}
+    output = returned if as_built else (returned[0] if len(returned) == 2 else returned[:-1])
+    masks = _masks(call) if in_keras_ways(call.layer) else padding(bind(call).arguments)
+    return output, {"attention": returned[-1], **{key: value for key, value in masks.items() if value is not None}}
 
 
 def _attribute(layer: Any) -> str | None:
     return next((name for name in ATTRIBUTES if isinstance(getattr(layer, name, None), bool)), None)
+
+
+def _copy(layer: Any, name: str) -> Any:
+    """Return a layer with the parts of another, asked for its weights."""
+    other = object.__new__(type(layer))
+    vars(other).update({**vars(layer), name: True})
+    return other
+
+
+def _masks(call: Call) -> dict[str, Any]:
+    mask = call.kwargs.get("mask", call.args[1] if len(call.args) > 1 else None)
+    masks = list(mask) if isinstance(mask, list | tuple) else [mask, mask]
+    return {"query_mask": masks[0], "key_mask": masks[1] if len(masks) > 1 else masks[0]}
