@@ -154,6 +154,9 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
             raise InputError(f"the model takes no token ids; leave embedding={embedding!r} out")
         return explained
     candidates = [layer.path for layer in adapter.layers() if _embeds(layer) and embedding in (None, layer.path)]
+    if embedding is None:
+        # A model that says which layers embed words is believed: its positions may be called with the ids too.
+        candidates = getattr(adapter, "word_embeddings", list)() or candidates
     if embedding is not None and not candidates:
         known = [layer.path for layer in adapter.layers() if _embeds(layer)]
         raise InputError(f"no embedding is named {embedding!r}; there are {', '.join(known) or 'none'}")
@@ -178,9 +181,7 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
                 "or attention"
             )
         if len(hits) > 1:
-            raise InputError(
-                f"several layers embed input {name!r}: {', '.join(hits)}; say which with embedding="
-            )
+            raise InputError(f"several layers embed input {name!r}: {', '.join(hits)}; say which with embedding=")
         layers[name], values = next(iter(hits.items()))
         labels = {key: coord for key, coord in ids.coords.items()}
         embedded[name] = xr.DataArray(
@@ -220,7 +221,7 @@ def _embedding_reader(rows: int) -> Reader:
         ids = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
         shape, units = (tuple(getattr(value, "shape", ())) for value in (ids, output))
         # Positions have one row for all samples; what rotates queries and keys returns a pair.
-        if len(shape) != 2 or len(units) != 3 or shape[0] not in (None, rows):
+        if len(shape) != 2 or len(units) != 3 or {shape[0], units[0]} - {None, rows}:
             return output, {}
         return output, {"ids": ids, "output": output}
 

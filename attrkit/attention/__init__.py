@@ -9,10 +9,10 @@ it offers.
 from collections.abc import Sequence
 
 from attrkit.adapters.base import Layer, Reader
-from attrkit.attention import by_argument, by_attribute, by_need_weights
+from attrkit.attention import by_argument, by_attribute, by_need_weights, by_tuple
 
 # A layer that offers both (an attribute and an argument) is asked by the attribute, which its own code reads last.
-_FAMILIES = (by_attribute, by_need_weights, by_argument)
+_FAMILIES = (by_attribute, by_need_weights, by_tuple, by_argument)
 
 
 def find_readers(layers: Sequence[Layer]) -> dict[str, Reader]:

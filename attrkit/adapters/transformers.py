@@ -1,0 +1,172 @@
+"""Hugging Face transformers: torch modules called by keyword, that know their padding and have fused attention."""
+
+import inspect
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import LAYER, Adapter, Call, Reader
+from attrkit.adapters.pytorch import TorchModule
+from attrkit.parts import Parts
+
+HANDLES = ("transformers.modeling_utils",)
+
+# How a model computes attention is seen by every thread: one thread at a time runs a model, and may set it.
+_LOCK = threading.RLock()
+
+# Where a config says how. The property over it sets the configs of parts too, which could not be put back.
+_IMPLEMENTATION = "_attn_implementation_internal"
+
+# What models return beside their answer; states, attentions and caches are no tensors but tuples of such.
+_NOT_OUTPUTS = ("loss", "encoder_last_hidden_state")
+
+# Under these names an attention gets what it attends to, where that is not what attends.
+_OTHER_STATES = ("key_value_states", "encoder_hidden_states")
+
+
+class Transformer(TorchModule):
+    """A ``transformers.PreTrainedModel``."""
+
+    embeds_by_call = True
+    """Where a shared layer embeds several inputs, each of its calls is known by its ids."""
+
+    def describe(self) -> dict[str, str]:  # noqa: D102
+        return {**super().describe(), "transformers_version": version("transformers")}
+
+    def explains(self, name: str, values: np.ndarray) -> bool:
+        """Whether an input is the sequence itself: token ids, embeddings, values, but no mask and no positions."""
+        if values.dtype.kind != "f":
+            return name in ("input_ids", self.model.main_input_name)
+        return not name.startswith(("decoder_", "labels")) and not name.endswith("_mask")
+
+    def mask(self, x: Parts) -> np.ndarray | None:  # noqa: D102
+        given = self.question.context.get("attention_mask")
+        return given.astype(bool) if given is not None and given.ndim == 2 else None
+
+    def word_embeddings(self) -> list[str]:
+        """Return the paths of the layers that hold the model's table of words: several, where its parts share one."""
+        try:
+            table = self.model.get_input_embeddings().weight
+        except (AttributeError, NotImplementedError):
+            return []
+        return [entry.path for entry in self.layers() if getattr(entry.layer, "weight", None) is table]
+
+    @cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(self.model.forward).parameters
+
+    @contextmanager
+    def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
+        kinds = {entry.path: entry.kind for entry in self.layers()}
+        attentions = [path for path in readers if "Attention" in kinds[path]]
+        readers = {**readers, **{path: self._masked(path, readers[path], feed) for path in attentions}}
+        rest, readers = self._embeddings_imposed(self._in_own_dtype(feed), readers)
+        with ExitStack() as stack:
+            stack.enter_context(_LOCK)
+            if attentions:
+                # Layers of releases before 5 drop their weights, unless the model is asked for them.
+                stack.enter_context(_eager_attention(self.model, asked="output_attentions" in self._parameters))
+            yield stack.enter_context(super()._as_in_pass(rest, readers, training))
+
+    def _arguments(self, feed: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        given = {name: values for name, values in feed.items() if not name.startswith(LAYER)}
+        flags = {"use_cache": False, "return_dict": True}
+        return [], {**{name: value for name, value in flags.items() if name in self._parameters}, **given}
+
+    def _named(self, outputs: Any, seen: list[tuple[Any, Any]]) -> dict[str, Any]:
+        if not isinstance(outputs, Mapping) or self.question.head is not None:
+            return super()._named(outputs, seen)
+        answer = {name: value for name, value in outputs.items() if name not in _NOT_OUTPUTS} or dict(outputs)
+        answer = {name: value for name, value in answer.items() if isinstance(value, self._torch.Tensor)} or answer
+        if "logits" in answer:
+            # These are before their softmax already, as logits=True asks.
+            return super()._named(answer, [(value, value) for value in answer.values()])
+        return super()._named(answer, seen)
+
+    def _embeddings_imposed(
+        self, feed: Mapping[str, Any], readers: Mapping[str, Reader]
+    ) -> tuple[dict[str, Any], dict[str, Reader]]:
+        """Put embeddings that a feed replaces into the call that got the input's ids, and no other call."""
+        inputs = {key: name for name, key in self.question.explained.items()}
+        kept, imposed = {}, {}
+        for key, values in feed.items():
+            if key.startswith(LAYER) and key in inputs:
+                path = key.removeprefix(LAYER)
+                imposed[path] = _in_call_of(feed[inputs[key]], values, readers.get(path))
+            else:
+                kept[key] = values
+        return kept, {**readers, **imposed}
+
+    def _masked(self, path: str, reader: Reader, feed: Mapping[str, Any]) -> Reader:
+        """Return a reader that, for attention of a decoder, also says which queries and keys are padded.
+
+        Its timesteps are not those of the input, whose mask would be taken otherwise.
+        """
+        if not (getattr(self.model.config, "is_encoder_decoder", False) and "decoder" in path.split(".")):
+            return reader
+        torch = self._torch
+
+        def mask(name: str, weights: Any, axis: int) -> Any:
+            given = feed.get(name)
+            shape = (len(weights), weights.shape[axis])
+            whole = torch.ones(shape, dtype=torch.bool, device=weights.device)
+            return given.bool() if given is not None and given.shape == shape else whole
+
+        def read(call: Call) -> tuple[Any, dict[str, Any]]:
+            output, found = reader(call)
+            if "attention" not in found:
+                return output, found
+            arguments = inspect.signature(call.original).bind(*call.args, **call.kwargs).arguments
+            arguments |= arguments.get("kwargs", {})
+            crossed = any(arguments.get(name) is not None for name in _OTHER_STATES)
+            keys = "attention_mask" if crossed else "decoder_attention_mask"
+            weights = found["attention"]
+            masks = {"query_mask": mask("decoder_attention_mask", weights, 2), "key_mask": mask(keys, weights, 3)}
+            return output, {**found, **masks}
+
+        return read
+
+
+def adapt(model: Any) -> Adapter:
+    """Return the adapter of a model of transformers."""
+    return Transformer(model)
+
+
+@contextmanager
+def _eager_attention(model: Any, *, asked: bool) -> Iterator[None]:
+    """Let a model compute attention so that its weights exist, and put back how it did.
+
+    Every config is set: composite models have one a part, and what is masked is decided by the whole model's.
+    """
+    found = (getattr(module, "config", None) for module in model.modules())
+    configs = list({id(config): config for config in found if hasattr(config, _IMPLEMENTATION)}.values())
+    settings = {_IMPLEMENTATION: "eager", **({"output_attentions": True} if asked else {})}
+    before = [{name: getattr(config, name) for name in settings} for config in configs]
+    try:
+        for config in configs:
+            for name, value in settings.items():
+                setattr(config, name, value)
+        yield
+    finally:
+        for config, own in zip(configs, before, strict=True):
+            for name in reversed(settings):
+                setattr(config, name, own[name])
+
+
+def _in_call_of(ids: Any, values: Any, reader: Reader | None) -> Reader:
+    """Return a reader that puts `values` in place of the output of the first call with these ids."""
+    done: list[bool] = []
+
+    def read(call: Call) -> tuple[Any, dict[str, Any]]:
+        given = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
+        if not done and getattr(given, "shape", None) == ids.shape and bool((given == ids).all()):
+            done.append(True)
+            call = call._replace(original=lambda *args, **kwargs: values)
+        return (call.original(*call.args, **call.kwargs), {}) if reader is None else reader(call)
+
+    return read
