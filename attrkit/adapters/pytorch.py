@@ -50,11 +50,16 @@ class TorchModule(TorchAdapter):
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:  # noqa: D102
-        names = [
-            name
-            for name, parameter in inspect.signature(self.model.forward).parameters.items()
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        ]
+        forward = self.model.forward
+        if isinstance(self.model, self._torch.jit.ScriptModule):
+            # Its forward is no Python function; what it takes begins with itself.
+            names = [argument.name for argument in forward.schema.arguments[1:]]
+        else:
+            names = [
+                name
+                for name, parameter in inspect.signature(forward).parameters.items()
+                if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            ]
         return tuple(Input(name, None, "") for name in names or ["input"])
 
     @property
@@ -94,7 +99,8 @@ class TorchModule(TorchAdapter):
         with ExitStack() as stack:
             stack.enter_context(_mode_of(self.model, training))
             mode = stack.enter_context(_function_mode()(training, self.question.logits))
-            found = stack.enter_context(intercepted("forward", layers, with_imposed(self._in_own_dtype(feed), readers)))
+            stand_ins = with_imposed(self._in_own_dtype(feed), readers)
+            found = stack.enter_context(intercepted("forward", layers, stand_ins, **_same_signature()))
             yield mode.softmax, found
 
     def _forward(
@@ -210,6 +216,21 @@ def _mode_of(model: Any, training: bool) -> Iterator[None]:
         finally:
             for module in other:
                 module.training = not training
+
+
+def _same_signature() -> dict[str, Any]:
+    """Let what stands in for a forward show its signature: another thread may look just then for what it takes."""
+    own: list[Any] = []
+
+    def original(layer: Any) -> Any:
+        own.append(layer.forward)
+        return layer.forward
+
+    def wrap(call: Any) -> Any:
+        call.__signature__ = inspect.signature(own[-1])
+        return call
+
+    return {"original": original, "wrap": wrap}
 
 
 @cache
