@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -23,14 +23,14 @@ _LOCK = threading.RLock()
 _IMPLEMENTATION = "_attn_implementation_internal"
 
 # What models return beside their answer; states, attentions and caches are no tensors but tuples of such.
-_NOT_OUTPUTS = ("loss", "encoder_last_hidden_state")
+_NOT_OUTPUTS = ("loss", "encoder_last_hidden_state", "loc", "scale", "static_features")
 
 # Under these names an attention gets what it attends to, where that is not what attends.
 _OTHER_STATES = ("key_value_states", "encoder_hidden_states")
 
 
 class Transformer(TorchModule):
-    """A ``transformers.PreTrainedModel``."""
+    """A ``transformers.PreTrainedModel``, or a torch module that holds one."""
 
     embeds_by_call = True
     """Where a shared layer embeds several inputs, each of its calls is known by its ids."""
@@ -41,7 +41,7 @@ class Transformer(TorchModule):
     def explains(self, name: str, values: np.ndarray) -> bool:
         """Whether an input is the sequence itself: token ids, embeddings, values, but no mask and no positions."""
         if values.dtype.kind != "f":
-            return name in ("input_ids", self.model.main_input_name)
+            return name in ("input_ids", self._pretrained.main_input_name)
         return not name.startswith(("decoder_", "labels")) and not name.endswith("_mask")
 
     def mask(self, x: Parts) -> np.ndarray | None:  # noqa: D102
@@ -51,14 +51,15 @@ class Transformer(TorchModule):
     def word_embeddings(self) -> list[str]:
         """Return the paths of the layers that hold the model's table of words: several, where its parts share one."""
         try:
-            table = self.model.get_input_embeddings().weight
+            table = self._pretrained.get_input_embeddings().weight
         except (AttributeError, NotImplementedError):
             return []
         return [entry.path for entry in self.layers() if getattr(entry.layer, "weight", None) is table]
 
     @cached_property
-    def _parameters(self) -> Mapping[str, inspect.Parameter]:
-        return inspect.signature(self.model.forward).parameters
+    def _pretrained(self) -> Any:
+        """The model, or the first that it holds."""
+        return next(module for module in self.model.modules() if holds_transformer([module]))
 
     @contextmanager
     def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
@@ -70,13 +71,15 @@ class Transformer(TorchModule):
             stack.enter_context(_LOCK)
             if attentions:
                 # Layers of releases before 5 drop their weights, unless the model is asked for them.
-                stack.enter_context(_eager_attention(self.model, asked="output_attentions" in self._parameters))
+                stack.enter_context(
+                    _eager_attention(self.model, asked="output_attentions" in _parameters(self._pretrained))
+                )
             yield stack.enter_context(super()._as_in_pass(rest, readers, training))
 
     def _arguments(self, feed: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         given = {name: values for name, values in feed.items() if not name.startswith(LAYER)}
         flags = {"use_cache": False, "return_dict": True}
-        return [], {**{name: value for name, value in flags.items() if name in self._parameters}, **given}
+        return [], {**{name: value for name, value in flags.items() if name in _parameters(self.model)}, **given}
 
     def _named(self, outputs: Any, seen: list[tuple[Any, Any]]) -> dict[str, Any]:
         if not isinstance(outputs, Mapping) or self.question.head is not None:
@@ -107,7 +110,7 @@ class Transformer(TorchModule):
 
         Its timesteps are not those of the input, whose mask would be taken otherwise.
         """
-        if not (getattr(self.model.config, "is_encoder_decoder", False) and "decoder" in path.split(".")):
+        if not (getattr(self._pretrained.config, "is_encoder_decoder", False) and "decoder" in path.split(".")):
             return reader
         torch = self._torch
 
@@ -135,6 +138,15 @@ class Transformer(TorchModule):
 def adapt(model: Any) -> Adapter:
     """Return the adapter of a model of transformers."""
     return Transformer(model)
+
+
+def holds_transformer(modules: Iterable[Any]) -> bool:
+    """Whether a model of transformers is among some modules, such as those of a user's own model around it."""
+    return any(cls.__module__ in HANDLES for module in modules for cls in type(module).__mro__)
+
+
+def _parameters(model: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(model.forward).parameters
 
 
 @contextmanager

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 tr = pytest.importorskip("transformers")
 
 import attrkit  # noqa: E402
+from attrkit.adapters.transformers import Transformer  # noqa: E402
 from attrkit.errors import InputError  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
@@ -259,6 +260,40 @@ def test_integrated_gradients_of_a_classifier_are_complete_and_leave_padding_out
     np.testing.assert_array_equal(ds["attribution"].where(~ds["mask"], 0), 0)
     scores = extract(model, given, "integrated_gradients", target="predicted", n_steps=256, logits=True)
     np.testing.assert_array_equal(scores["attribution"], ds["attribution"])
+
+
+class Around(torch.nn.Module):
+    """A user's own model around one of transformers."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = MODELS["bert"]()
+        self.head = torch.nn.Linear(16, 3)
+
+    def forward(self, input_ids, attention_mask):
+        return self.head(self.encoder(input_ids, attention_mask=attention_mask).last_hidden_state[:, 0])
+
+
+def test_a_model_around_one_of_transformers_has_its_mask_and_attention():
+    model, given = Around().eval(), encoding()
+    adapter = Transformer(model)
+    before = state_of(model)
+    ds = extract(adapter, given, "attention")
+    np.testing.assert_allclose(ds["attention"], stacked(own_answer(model.encoder, given).attentions), atol=1e-6)
+    ds = extract(adapter, given, "integrated_gradients", target=1, n_steps=256)
+    assert_as_found(model, before)
+    assert ds.attrs["explained_at"] == "encoder.embeddings.word_embeddings"
+    np.testing.assert_array_equal(ds["attribution"].where(~ds["mask"], 0), 0)
+
+
+def test_a_model_of_series_gives_its_forecast():
+    model = tr.PatchTSTForPrediction(
+        tr.PatchTSTConfig(num_input_channels=2, context_length=32, patch_length=8, patch_stride=8, prediction_length=4)
+    ).eval()
+    x = np.random.default_rng(0).standard_normal((3, 32, 2)).astype("float32")
+    ds = extract(model, x, "integrated_gradients", target=(3, 1), baseline=x.mean(1, keepdims=True).repeat(32, 1))
+    assert ds["attribution"].shape == (3, 32, 2)
+    assert ds["prediction"].shape == (3, 8)
 
 
 def test_outputs_are_the_answer_and_nothing_else():
