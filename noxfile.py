@@ -1,5 +1,7 @@
 """Lanes: each a process with one Keras and one set of packages. ``nox -l`` lists them, ``nox -s classic`` runs one."""
 
+import os
+
 import nox
 
 nox.options.default_venv_backend = "uv"
@@ -8,9 +10,15 @@ nox.options.reuse_existing_virtualenvs = True
 # The pins of pyproject.toml serve the default environment; lanes resolve as a user's resolver does.
 PLAIN = {"UV_NO_CONFIG": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 TESTS = ("pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.100")
+NO_TENSORFLOW = "import importlib.util as u; assert u.find_spec('tensorflow') is None"
+
+# A build for processors only where one is at hand, and never the packages of CUDA that a newer torch would bring.
+FOUND = {**PLAIN, "UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))}
+TORCH = ("torch==2.13.0",)
 FRAMEWORK_FREE = (
     "tests/plot",
     "tests/test_collect.py",
+    "tests/test_functions.py",
     "tests/test_house.py",
     "tests/test_inputs.py",
     "tests/test_schema.py",
@@ -24,16 +32,47 @@ def classic(session: nox.Session) -> None:
     """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
-    tests = ("tests/keras", "tests/test_demo.py", "tests/test_models.py")
-    session.run("pytest", *tests, *session.posargs, env=PLAIN)
+    tests = ("tests/contract", "tests/keras", "tests/test_demo.py", "tests/test_models.py")
+    session.run("pytest", *tests, *session.posargs, env={**PLAIN, "ATTRKIT_CONTRACT": "keras2,numpy"})
 
 
 @nox.session(venv_backend="none")
 def legacy(session: nox.Session) -> None:
     """tf-keras, Keras 2 beside Keras 3, in the default environment."""
-    env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1"}
+    env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1", "ATTRKIT_CONTRACT": "keras2"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
-    session.run("pytest", "tests/keras", "tests/test_models.py", *session.posargs, env=env)
+    session.run("pytest", "tests/contract", "tests/keras", "tests/test_models.py", *session.posargs, env=env)
+
+
+@nox.session
+def jax(session: nox.Session) -> None:
+    """Functions of JAX and Keras 3 on JAX, without TensorFlow."""
+    env = {**PLAIN, "KERAS_BACKEND": "jax", "ATTRKIT_CONTRACT": "keras-jax,jax"}
+    session.install("-e", ".[jax]", *TESTS, env=PLAIN)
+    session.run("python", "-c", f"import jax, keras; assert keras.backend.backend() == 'jax'; {NO_TENSORFLOW}", env=env)
+    # Each folder by itself: pytest fails where it finds no test.
+    for tests in ("tests/contract", "tests/keras_backends", "tests/jax"):
+        session.run("pytest", tests, *session.posargs, env=env)
+
+
+@nox.session
+def keras_torch(session: nox.Session) -> None:
+    """Keras 3 on torch, without TensorFlow."""
+    env = {**PLAIN, "KERAS_BACKEND": "torch", "ATTRKIT_CONTRACT": "keras-torch"}
+    session.install("-e", ".[torch]", "keras>=3.5", *TORCH, *TESTS, env=FOUND)
+    session.run("python", "-c", f"import keras; assert keras.backend.backend() == 'torch'; {NO_TENSORFLOW}", env=env)
+    for tests in ("tests/contract", "tests/keras_backends"):
+        session.run("pytest", tests, *session.posargs, env=env)
+
+
+@nox.session
+def pytorch(session: nox.Session) -> None:
+    """Modules of torch and of transformers."""
+    env = {**PLAIN, "ATTRKIT_CONTRACT": "torch"}
+    session.install("-e", ".[torch,transformers]", *TORCH, *TESTS, env=FOUND)
+    session.run("python", "-c", f"import torch, transformers; {NO_TENSORFLOW}", env=env)
+    for tests in ("tests/contract", "tests/pytorch"):
+        session.run("pytest", tests, *session.posargs, env=env)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """Forward passes and path gradients on JAX: jitted once for each shape, the model's state an argument of every call."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,14 @@ class JaxAdapter(Adapter):
         """Return the arrays that a pass depends on: a jitted function keeps what it closes over, new weights or not."""
         return None
 
-    def _with_state(self, state: Any) -> AbstractContextManager[Any]:
-        """Let the model use these arrays until the block ends."""
-        return nullcontext()
+    def _forward_with(
+        self, state: Any, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
+    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], Any]:
+        """Run the model once, as `_forward` does, on these arrays in the place of its own; return what they become."""
+        return *self._forward(feed, readers, training), state
+
+    def _set_state(self, state: Any) -> None:
+        """Give the model the arrays that a pass left."""
 
     def _compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         whole = (key, self.question.head, self.question.logits)
@@ -48,11 +53,15 @@ class JaxAdapter(Adapter):
 
     def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
         def forward(state: Any, feed: Any) -> Any:
-            with self._with_state(state):
-                return self._forward(feed, {}, False)[0]
+            outputs, _, after = self._forward_with(state, feed, {}, False)
+            return outputs, after
 
-        outputs = self._compiled("forward", lambda: forward)(feed)
-        return [(name, np.asarray(value)) for name, value in outputs.items()]
+        outputs, after = self._compiled("forward", lambda: forward)(feed)
+        if not self._steady:
+            # The first passes, which are compared, move the model on as its own would: what is random or remembers
+            # shows. It is put back after them.
+            self._set_state(after)
+        return [(name, _array(value)) for name, value in outputs.items()]
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
         check_differentiable(x)
@@ -72,7 +81,7 @@ class JaxAdapter(Adapter):
         return x, baseline, context, add(x, baseline, context, totals, sample, alpha, weight, noise, target)
 
     def _path_end(self, sums: Any) -> Feed:
-        return {name: np.asarray(total) for name, total in sums[3].items()}
+        return {name: _array(total) for name, total in sums[3].items()}
 
     def _add_gradients(
         self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, sample: Any, alpha: Any, weight: Any,
@@ -90,25 +99,45 @@ class JaxAdapter(Adapter):
             if noise is not None:
                 points[name] += noise[name]
         rest = {name: values[sample] for name, values in context.items()}
+        reached: list[bool] = []
+        refusal = RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
+
+        # JAX gives zeros where no path leads back. The backward pass of this identity is traced only if one does.
+        watched = self._jax.custom_vjp(lambda values: values)
+
+        def backward(_: None, slope: Any) -> tuple[Any]:
+            reached.append(True)
+            return (slope,)
+
+        watched.defvjp(lambda values: (values, None), backward)
 
         def picked(points: Any) -> Any:
-            with self._with_state(state):
-                outputs, _ = self._forward({**points, **rest}, {}, False)
+            points = {name: watched(values) for name, values in points.items()}
+            outputs, _, _ = self._forward_with(state, {**points, **rest}, {}, False)
             flat = jnp.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
+            if not jnp.issubdtype(flat.dtype, jnp.floating):
+                raise refusal
             return jnp.take_along_axis(flat, target[:, None], axis=1).sum()
 
         gradients = self._jax.grad(picked)(points)
+        if not reached:
+            raise refusal
         return {name: total.at[sample].add(by_row(weight, total) * gradients[name]) for name, total in totals.items()}
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
         def forward(state: Any, feed: Any) -> Any:
-            with self._with_state(state):
-                return self._forward(feed, readers, training)
+            return self._forward_with(state, feed, readers, training)[:2]
 
         key = ("read", tuple(readers.items()), training)
         with self._state_restored() if training else nullcontext():
             outputs, found = self._compiled(key, lambda: forward)(feed)
-        named = [(name, np.asarray(value)) for name, value in outputs.items()]
-        return named, {p: [{k: np.asarray(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+        named = [(name, _array(value)) for name, value in outputs.items()]
+        return named, {p: [{k: _array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+
+
+def _array(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    # numpy has no bfloat16 of its own, and knows nothing of the one it is lent.
+    return array if array.dtype.kind in "biufc" else array.astype("float32")

@@ -8,7 +8,7 @@ import numpy as np
 
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters.base import Adapter, Feed, Layer, Question, Reader, Readings
-from attrkit.errors import RefusedError, UnknownModelError
+from attrkit.errors import InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 
 FRAMEWORKS = ("jax", "numpy")
@@ -49,7 +49,7 @@ class Function(Adapter):
         if self.question.head is not None:
             outputs = self.question.head(outputs)
         if isinstance(outputs, Mapping):
-            return dict(outputs), {}
+            return {str(name): value for name, value in outputs.items()}, {}
         if isinstance(outputs, list | tuple):
             return {f"output_{i}": value for i, value in enumerate(outputs)}, {}
         return {"output": outputs}, {}
@@ -79,7 +79,22 @@ class NumpyFunction(Function):
     framework = "numpy"
 
     def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
-        return [(name, np.asarray(value)) for name, value in self._forward(feed, {}, False)[0].items()]
+        # Copies, because a function may work in place.
+        given = {name: values.copy() for name, values in feed.items()}
+        try:
+            outputs, _ = self._forward(given, {}, False)
+            named = [(name, np.asarray(value)) for name, value in outputs.items()]
+        except (TypeError, ValueError, IndexError, KeyError) as err:
+            shapes = ", ".join(f"{name} {values.shape} of {values.dtype}" for name, values in feed.items())
+            raise InputError(f"the function fails on inputs of shape {shapes}: {err}") from err
+        wrong = [f"{name} of {values.dtype}" for name, values in named if values.dtype.kind not in "biuf"]
+        if wrong:
+            raise RefusedError(
+                f"the function returns {', '.join(wrong)}; accepted is an array of numbers with samples first, or a "
+                "dict or tuple of those"
+            )
+        # Differences of outputs are taken, and those of unsigned integers would wrap around.
+        return [(name, values if values.dtype.kind == "f" else values.astype(float)) for name, values in named]
 
     def check_gradient(self) -> None:  # noqa: D102
         raise RefusedError(
@@ -90,7 +105,15 @@ class NumpyFunction(Function):
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
         self.check_gradient()
 
-    def _path_add(self, sums: Any, *rows: Any) -> Any:
+    def _path_add(
+        self,
+        sums: Any,
+        sample: np.ndarray,
+        alpha: np.ndarray,
+        weight: np.ndarray,
+        noise: Feed | None,
+        target: np.ndarray,
+    ) -> Any:
         raise NotImplementedError
 
     def _path_end(self, sums: Any) -> Feed:

@@ -14,7 +14,7 @@ from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, before_softmax, with_imposed
-from attrkit.errors import RefusedError, UnknownModelError
+from attrkit.errors import InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of
 
@@ -186,18 +186,39 @@ class KerasOnJax(KerasModel, JaxAdapter):
     backend = "jax"
 
     def _state(self) -> Any:
+        if not self.model.built:
+            raise InputError(f"{type(self.model).__name__} has no weights yet; call it once, or load its weights")
         return [variable.value for variable in self.model.variables]
 
-    def _with_state(self, state: Any) -> Any:
+    def _forward_with(
+        self, state: Any, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
+    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], Any]:
         import keras
 
-        return keras.StatelessScope(state_mapping=list(zip(self.model.variables, state, strict=True)))
+        variables = self.model.variables
+        with keras.StatelessScope(state_mapping=list(zip(variables, state, strict=True))) as scope:
+            outputs, found = self._forward(feed, readers, training)
+            after = [scope.get_current_value(variable) for variable in variables]
+        return outputs, found, after
+
+    def _set_state(self, state: Any) -> None:
+        for variable, value in zip(self.model.variables, state, strict=True):
+            if not variable.trainable:
+                variable.assign(value)
+
+    def _interception(self) -> dict[str, Any]:
+        here = _trace_state()
+        return {"outside": lambda: _trace_state() != here}
 
 
 class KerasOnTorch(KerasModel, TorchAdapter):
     """A Keras 3 model on torch."""
 
     backend = "torch"
+
+    def _interception(self) -> dict[str, Any]:
+        # Inside torch.vmap a tensor stands for many, and has no values of its own.
+        return {"outside": lambda: self._torch._C._functorch.maybe_current_level() is not None}
 
 
 def adapt(model: Any) -> Adapter:
@@ -213,6 +234,15 @@ def adapt(model: Any) -> Adapter:
             f"Keras runs on {backend}, which has no gradients here; set KERAS_BACKEND to one of {', '.join(backends)}"
         )
     return backends[backend](model)
+
+
+def _trace_state() -> Any:
+    """Return a token of the JAX transformation that runs: another one inside a scan or a vmap; None in an old JAX."""
+    for name in ("jax.extend.core", "jax.core"):
+        find = getattr(import_module(name), "get_opaque_trace_state", None)
+        if find is not None:
+            return find(convention="flax")
+    return None
 
 
 def _own_call(layer: Any) -> Any:

@@ -1,0 +1,157 @@
+"""Four models as arrays and formulas, and what every adapter has to find for them, in float64 numpy.
+
+Gradients come by the complex step: ``f(x + ih).imag / h`` is exact to rounding, because nothing is subtracted. It owes
+nothing to any framework's differentiation. Gates and kernels are in the order of Keras.
+"""
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+KINDS = ("lstm", "gru", "conv", "attention")
+SAMPLES, STEPS, CHANNELS, UNITS, OUTPUTS = 3, 6, 2, 3, 2
+# Queries are scaled by 1 / sqrt(WIDTH / HEADS), which Keras on TensorFlow holds in float32: one that is exact there.
+WIDTH, HEADS = 8, 2
+
+TARGET = np.array([0, 1, 0])
+BASELINE = 0.25
+N_STEPS = 8
+N_NOISY, SEED = 4, 5
+
+# The order of the gates along the last axis of kernels is i, f, c, o in an LSTM and z, r, h in a GRU.
+SHAPES = {
+    "lstm": {
+        "kernel": (CHANNELS, 4 * UNITS),
+        "recurrent": (UNITS, 4 * UNITS),
+        "bias": (4 * UNITS,),
+        "head": (UNITS, OUTPUTS),
+    },
+    "gru": {
+        "kernel": (CHANNELS, 3 * UNITS),
+        "recurrent": (UNITS, 3 * UNITS),
+        "bias": (2, 3 * UNITS),
+        "head": (UNITS, OUTPUTS),
+    },
+    "conv": {
+        "kernel": (3, CHANNELS, UNITS),
+        "bias": (UNITS,),
+        "head": ((STEPS - 2) * UNITS, OUTPUTS),
+    },
+    "attention": {
+        "embed": (CHANNELS, WIDTH),
+        "embed_bias": (WIDTH,),
+        "kernel": (3, WIDTH, HEADS, WIDTH // HEADS),  # of query, key, value
+        "bias": (3, HEADS, WIDTH // HEADS),
+        "join": (HEADS, WIDTH // HEADS, WIDTH),
+        "join_bias": (WIDTH,),
+        "head": (STEPS * WIDTH, OUTPUTS),
+    },
+}
+
+
+def drawn(shape: tuple[int, ...], *seed: int) -> np.ndarray:
+    """Draw float64 numbers that float32 holds too, so that both precisions run the same model."""
+    return np.random.default_rng(seed).normal(0, 0.6, shape).astype("float32").astype("float64")
+
+
+@cache
+def weights(kind: str) -> dict[str, np.ndarray]:
+    shapes = {**SHAPES[kind], "head_bias": (OUTPUTS,)}
+    return {name: drawn(shape, KINDS.index(kind), i) for i, (name, shape) in enumerate(shapes.items())}
+
+
+def inputs() -> np.ndarray:
+    return drawn((SAMPLES, STEPS, CHANNELS), 99)
+
+
+def forward(kind: str, x: Any, xp: ModuleType = np) -> tuple[Any, Any]:
+    """Return outputs of shape (sample, output) and attention weights or None; takes complex numbers, and JAX arrays."""
+    w = {name: values.astype(x.real.dtype) for name, values in weights(kind).items()}
+    hidden, scores = {"lstm": _lstm, "gru": _gru, "conv": _conv, "attention": _attention}[kind](w, x, xp)
+    return hidden @ w["head"] + w["head_bias"], scores
+
+
+def _sigmoid(z: Any, xp: ModuleType) -> Any:
+    return 1 / (1 + xp.exp(-z))
+
+
+def _lstm(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
+    h = c = xp.zeros((len(x), UNITS), x.dtype)
+    for t in range(STEPS):
+        i, f, g, o = xp.split(x[:, t] @ w["kernel"] + h @ w["recurrent"] + w["bias"], 4, axis=1)
+        c = _sigmoid(f, xp) * c + _sigmoid(i, xp) * xp.tanh(g)
+        h = _sigmoid(o, xp) * xp.tanh(c)
+    return h, None
+
+
+def _gru(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
+    """Apply the reset gate after the product with the recurrent kernel, as Keras and torch do."""
+    h = xp.zeros((len(x), UNITS), x.dtype)
+    for t in range(STEPS):
+        of_input = xp.split(x[:, t] @ w["kernel"] + w["bias"][0], 3, axis=1)
+        of_state = xp.split(h @ w["recurrent"] + w["bias"][1], 3, axis=1)
+        z, r = (_sigmoid(a + b, xp) for a, b in zip(of_input[:2], of_state[:2], strict=True))
+        h = z * h + (1 - z) * xp.tanh(of_input[2] + r * of_state[2])
+    return h, None
+
+
+def _conv(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
+    rows = [xp.einsum("bkc,kcu->bu", x[:, t : t + 3], w["kernel"]) + w["bias"] for t in range(STEPS - 2)]
+    return xp.tanh(xp.concatenate(rows, axis=1)), None
+
+
+def _attention(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, Any]:
+    embedded = x @ w["embed"] + w["embed_bias"]
+    query, key, value = (
+        xp.einsum("btw,whk->bthk", embedded, kernel) + bias for kernel, bias in zip(w["kernel"], w["bias"], strict=True)
+    )
+    scores = xp.exp(xp.einsum("bqhk,bshk->bhqs", query, key) / (WIDTH // HEADS) ** 0.5)
+    scores = scores / scores.sum(axis=-1, keepdims=True)
+    joined = xp.einsum("bhqs,bshk,hkw->bqw", scores, value, w["join"]) + w["join_bias"]
+    return joined.reshape(len(x), -1), scores
+
+
+def gradient(kind: str, x: np.ndarray) -> np.ndarray:
+    """Return the gradient of the target of each sample, by the complex step."""
+    step = 1e-30
+    nudges = 1j * step * np.eye(STEPS * CHANNELS).reshape(-1, STEPS, CHANNELS)
+    points = (x[:, None] + nudges).reshape(-1, STEPS, CHANNELS)
+    slopes = forward(kind, points)[0].imag.reshape(len(x), STEPS, CHANNELS, OUTPUTS) / step
+    return np.stack([slope[..., target] for slope, target in zip(slopes, TARGET, strict=True)])
+
+
+def noise(x: np.ndarray, step: int) -> np.ndarray:
+    """Return SmoothGrad's noise as documented: by seed, sample and step, in units of each channel's range."""
+    draws = [
+        np.random.Generator(np.random.Philox(key=[SEED, 0], counter=[0, 0, step, sample])).standard_normal(x.shape[1:])
+        for sample in range(len(x))
+    ]
+    return 0.15 * (x.max(axis=1, keepdims=True) - x.min(axis=1, keepdims=True)) * np.stack(draws)
+
+
+@cache
+def expected(kind: str) -> dict[str, np.ndarray]:
+    """Return what there is to find, by name."""
+    x, rows = inputs(), np.arange(SAMPLES)
+    prediction, scores = forward(kind, x)
+    nodes, shares = np.polynomial.legendre.leggauss(N_STEPS)
+    slopes = sum(
+        share / 2 * gradient(kind, BASELINE + (node + 1) / 2 * (x - BASELINE))
+        for node, share in zip(nodes, shares, strict=True)
+    )
+    occluded = np.empty_like(x)
+    for t, c in np.ndindex(STEPS, CHANNELS):
+        changed = x.copy()
+        changed[:, t, c] = BASELINE
+        occluded[:, t, c] = (prediction - forward(kind, changed)[0])[rows, TARGET]
+    found = {
+        "prediction": prediction,
+        "occlusion": occluded,
+        "gradient": gradient(kind, x),
+        "input_x_gradient": x * gradient(kind, x),
+        "integrated_gradients": (x - BASELINE) * slopes,
+        "smoothgrad": sum(gradient(kind, x + noise(x, step)) for step in range(N_NOISY)) / N_NOISY,
+    }
+    return found if scores is None else {**found, "attention": scores}

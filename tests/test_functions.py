@@ -1,0 +1,198 @@
+"""Plain functions as models, without any framework; adapters of other packages."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import numpy as np
+import pytest
+
+import attrkit
+from attrkit.errors import InputError, RefusedError, UnknownModelError
+
+KERNEL = np.array([[0.5], [-1.0]])
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).standard_normal((4, 6, 2))
+
+
+def linear(x):
+    return x.sum(axis=1) @ KERNEL
+
+
+def test_predictions_and_occlusion(x):
+    ds = attrkit.extract(linear, x, "occlusion")
+    np.testing.assert_allclose(ds["prediction"], linear(x)[:, 0])
+    np.testing.assert_allclose(ds["attribution"], x * KERNEL[:, 0])
+    assert ds.attrs["framework"] == "numpy"
+    assert ds.attrs["model"] == "linear"
+    np.testing.assert_allclose(
+        attrkit.extract(linear, x, "occlusion", batch_size=3)["attribution"], ds["attribution"], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "integrated_gradients", "smoothgrad"])
+def test_gradients_are_refused_before_anything_is_computed(x, method):
+    calls = []
+
+    def spied(x):
+        calls.append(x)
+        return linear(x)
+
+    with pytest.raises(RefusedError, match=r"spied is taken for a function of numpy.*use occlusion.*framework='jax'"):
+        attrkit.extract(spied, x, method)
+    assert not calls
+
+
+def test_what_a_function_has_not_is_refused(x):
+    with pytest.raises(RefusedError, match="no layer of model 'linear' gives attention weights"):
+        attrkit.extract(linear, x, "attention")
+    with pytest.raises(RefusedError, match="return its logits from it instead"):
+        attrkit.extract(linear, x, "occlusion", logits=True)
+    with pytest.raises(InputError, match="no layer is named 'lstm'"):
+        attrkit.layer_outputs(linear, x, "lstm")
+    with pytest.raises(UnknownModelError, match="framework='tensorflow' is not known; accepted are jax, numpy"):
+        attrkit.adapt(linear, framework="tensorflow")
+
+
+def test_several_inputs_come_by_name(x):
+    def forecast(series, static):
+        return 2 * series[:, -1] + static
+
+    static = np.arange(8.0).reshape(4, 2)
+    ds = attrkit.extract(forecast, {"series": x, "static": static}, "occlusion", target=1)
+    expected = np.zeros_like(x)
+    expected[:, -1, 1] = 2 * x[:, -1, 1]
+    np.testing.assert_allclose(ds["attribution"], expected, atol=1e-12)
+    np.testing.assert_allclose(ds["attribution_static"], static * [0, 1])
+
+
+def test_several_outputs(x):
+    def by_name(x):
+        return {"price": x[:, -1], "volume": x.sum(axis=(1, 2))}
+
+    ds = attrkit.extract(by_name, x, "occlusion", target=("price", 1))
+    assert ds["output"].values.tolist() == ["price: 0", "price: 1", "volume"]
+    np.testing.assert_allclose(ds["attribution"][:, -1, 1], x[:, -1, 1])
+    assert float(abs(ds["attribution"][:, :-1]).max()) == 0
+    ds = attrkit.extract(lambda x: tuple(by_name(x).values()), x, "occlusion", target="all")
+    assert ds["output"].values.tolist() == ["output_0: 0", "output_0: 1", "output_1"]
+    np.testing.assert_allclose(ds["attribution"].sel(output="output_1"), x)
+
+
+def test_a_function_of_the_outputs(x):
+    ds = attrkit.extract(lambda x: x[:, -1], x, "occlusion", target=lambda y: y[:, 0] - y[:, 1])
+    np.testing.assert_allclose(ds["attribution"][:, -1], x[:, -1] * [1, -1])
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "words"),
+    [
+        (lambda x: x.sum(), RefusedError, r"batch of 4 samples the model gives output \(\)"),
+        (lambda x: x[0], RefusedError, r"gives output \(6, 2\); outputs must have samples on their first axis"),
+        (lambda x: None, RefusedError, "the function returns output of object; accepted is an array of numbers"),
+        (lambda x: np.full(len(x), "up"), RefusedError, "returns output of <U2"),
+        (lambda x: [[1.0], [1.0, 2.0]], RefusedError, r"gives output_0 \(1,\), output_1 \(2,\)"),
+        (lambda x: {"y": [[1.0], [1.0, 2.0]]}, InputError, "fails on inputs of shape input .4, 6, 2. of float64"),
+        (lambda x: x @ np.ones((3, 1)), InputError, "fails on inputs of shape .*matmul"),
+        (lambda x: x - x.mean(axis=0), RefusedError, "depends on the other samples of the batch"),
+        (lambda x: np.random.default_rng().normal(size=len(x)), RefusedError, "random at inference"),
+    ],
+)
+def test_functions_without_an_answer_a_sample_are_refused(x, function, error, words):
+    with pytest.raises(error, match=words):
+        attrkit.extract(function, x, "occlusion")
+
+
+def test_a_function_may_work_in_place(x):
+    def rude(x):
+        x *= 2
+        return x.sum(axis=1) @ KERNEL
+
+    before = x.copy()
+    ds = attrkit.extract(rude, x, "occlusion")
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_allclose(ds["attribution"], 2 * x * KERNEL[:, 0])
+    np.testing.assert_array_equal(ds["input"], x)
+
+
+def test_whole_numbers_do_not_wrap_around():
+    x = np.ones((2, 3, 1))
+    ds = attrkit.extract(lambda x: (3 - x.sum(axis=1)).astype("uint8"), x, "occlusion")
+    np.testing.assert_array_equal(ds["attribution"], -np.ones((2, 3, 1)))
+
+
+def test_token_ids_stay_whole_numbers():
+    ids = np.array([[1, 2, 0], [3, 1, 2]])
+    table = np.array([0.0, 1.0, 10.0, 100.0])
+    ds = attrkit.extract(lambda ids: table[ids].sum(axis=1), ids, "occlusion")
+    np.testing.assert_allclose(ds["attribution"], table[ids])
+
+
+def test_callable_objects_and_partial_functions(x):
+    class Model:
+        def __call__(self, x):
+            return linear(x)
+
+    for model, name in ((Model(), "Model"), (partial(lambda kernel, x: x.sum(axis=1) @ kernel, KERNEL), "partial")):
+        ds = attrkit.extract(model, x, "occlusion")
+        np.testing.assert_allclose(ds["attribution"], x * KERNEL[:, 0])
+        assert ds.attrs["model"] == name
+
+
+# Adapters of other packages
+
+OTHER_PACKAGE = """
+    from attrkit.adapters.function import NumpyFunction
+
+    HANDLES = ("other_framework", "torch.nn.modules.module")
+
+    class Other(NumpyFunction):
+        framework = "other"
+
+    def adapt(model):
+        return Other(model.answer)
+"""
+
+ASKS = """
+    import sys
+    import numpy as np
+    import attrkit
+
+    class Model:
+        def answer(self, x):
+            return 3 * x.sum(axis=(1, 2))
+
+    # A module that attrkit has an adapter for: that of the other package goes first, and no framework is imported.
+    for name in ("other_framework.models", "torch.nn.modules.module"):
+        Model.__module__ = name
+        ds = attrkit.extract(Model(), np.ones((2, 3, 1)), "occlusion")
+        assert ds.attrs["framework"] == "other", ds.attrs
+        np.testing.assert_array_equal(ds["attribution"], 3)
+    assert "torch" not in sys.modules
+    try:
+        attrkit.adapt(3)
+    except TypeError as err:
+        print(err)
+"""
+
+
+def test_adapters_of_other_packages_go_first(tmp_path):
+    (tmp_path / "other_adapter.py").write_text(textwrap.dedent(OTHER_PACKAGE))
+    info = tmp_path / "other_adapter-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-adapter\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[attrkit.adapters]\nother = other_adapter\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(ASKS)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "models of keras, other, pytorch" in ran.stdout
