@@ -1,14 +1,14 @@
 """What of a model's inputs is explained: which arrays the methods see, and where their results belong."""
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Question, Reader
-from attrkit.errors import InputError, RefusedError
+from attrkit.adapters.base import LAYER, Adapter, Question
+from attrkit.errors import InputError
 from attrkit.inputs import label_each
 from attrkit.parts import Parts
 
@@ -133,96 +133,3 @@ def _tokens(inputs: Any) -> np.ndarray | None:
     if not (isinstance(inputs, Mapping) and getattr(inputs, "is_fast", False)):
         return None
     return np.array([encoding.tokens for encoding in inputs.encodings])  # type: ignore[attr-defined]
-
-
-def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None) -> Explained:
-    """Move what is explained from token ids, which have no gradient, to the output of the layer that embeds them.
-
-    A layer embeds an input if the ids it is called with are the input's own. Of a block and a layer inside it that both
-    do, it is the layer inside: what the block puts out holds positions too.
-
-    Raises
-    ------
-    RefusedError
-        If no layer embeds an input of integers.
-    InputError
-        If several do, and `embedding` does not say which.
-    """
-    tokens = [name for name, array in explained.inputs.items() if array.dtype.kind in "iu"]
-    if not tokens:
-        if embedding is not None:
-            raise InputError(f"the model takes no token ids; leave embedding={embedding!r} out")
-        return explained
-    candidates = [layer.path for layer in adapter.layers() if _embeds(layer) and embedding in (None, layer.path)]
-    if embedding is None:
-        # A model that says which layers embed words is believed: its positions may be called with the ids too.
-        candidates = getattr(adapter, "word_embeddings", list)() or candidates
-    if embedding is not None and not candidates:
-        known = [layer.path for layer in adapter.layers() if _embeds(layer)]
-        raise InputError(f"no embedding is named {embedding!r}; there are {', '.join(known) or 'none'}")
-    here = adapter.configured(batch_size=adapter.batch_size, question=explained.question(head=None, logits=False))
-    rows = min(here.batch_size, len(explained.main))
-    _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _embedding_reader(rows)))
-    # A layer that is called again, for another input, cannot be told apart by its path alone.
-    by_call = getattr(adapter, "embeds_by_call", False)
-    embedded, layers = {}, {}
-    for name in tokens:
-        ids = explained.inputs[name]
-        hits = {}
-        for path, calls in readings.items():
-            own = [call["output"] for call in calls if "ids" in call and np.array_equal(call["ids"], ids.values)]
-            if own and (len(calls) == 1 or by_call):
-                hits[path] = own[0]
-        hits = {path: hit for path, hit in hits.items() if not any(other.startswith(f"{path}.") for other in hits)}
-        if not hits:
-            raise RefusedError(
-                f"input {name!r} takes {ids.dtype}, and there is no gradient with respect to integers such as token "
-                f"ids; no layer that embeds them was found (looked at {', '.join(readings) or 'none'}). Use occlusion, "
-                "or attention"
-            )
-        if len(hits) > 1:
-            raise InputError(f"several layers embed input {name!r}: {', '.join(hits)}; say which with embedding=")
-        layers[name], values = next(iter(hits.items()))
-        labels = {key: coord for key, coord in ids.coords.items()}
-        embedded[name] = xr.DataArray(
-            values, dims=(*ids.dims, "channel"), coords=labels, name="embedding"
-        ).assign_coords(channel=np.arange(values.shape[-1]))
-    return replace(explained, embedded=embedded, layers=layers)
-
-
-def reduce_embedding(values: Any, how: str | None) -> xr.DataArray:
-    """Bring the units of an embedding to one value a token, and say how."""
-    if not isinstance(values, xr.DataArray):
-        values = xr.DataArray(values, dims=("sample", "timestep", "channel"))
-    if how is None:
-        return values
-    ways = {
-        "sum": lambda a: a.sum("channel"),
-        "abs_sum": lambda a: abs(a).sum("channel"),
-        "norm": lambda a: np.sqrt((a**2).sum("channel")),
-    }
-    if how not in ways:
-        raise InputError(f"embedding_reduction={how!r} is not known; accepted are {', '.join(ways)} or None")
-    reduced = ways[how](values)
-    sign = values.attrs.get("sign", "signed") if how == "sum" else "non-negative"
-    reduced.attrs = {**values.attrs, "sign": sign, "cell_methods": f"channel: {how}"}
-    return reduced
-
-
-def _embeds(layer: Layer) -> bool:
-    return any("Embedding" in cls.__name__ for cls in type(layer.layer).__mro__)
-
-
-def _embedding_reader(rows: int) -> Reader:
-    """Return a reader of layers that map ids, of as many rows as a batch has, to units; others have nothing to read."""
-
-    def read(call: Call) -> tuple[Any, dict[str, Any]]:
-        output = call.original(*call.args, **call.kwargs)
-        ids = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
-        shape, units = (tuple(getattr(value, "shape", ())) for value in (ids, output))
-        # Positions have one row for all samples; what rotates queries and keys returns a pair.
-        if len(shape) != 2 or len(units) != 3 or {shape[0], units[0]} - {None, rows}:
-            return output, {}
-        return output, {"ids": ids, "output": output}
-
-    return read

@@ -9,10 +9,10 @@ import xarray as xr
 from attrkit.adapters import adapt
 from attrkit.collect import as_tree
 from attrkit.errors import InputError
-from attrkit.explain import explain
 from attrkit.explained import explain_inputs
 from attrkit.methods import find_method
 from attrkit.question import Asked
+from attrkit.run_method import run_method
 
 
 def extract(
@@ -107,7 +107,7 @@ def extract(
     adapter = adapt(model)
     explained = explain_inputs(adapter, inputs)
     asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
-    return explain(adapter, explained, method, options, asked, batch_size=batch_size, show_progress=show_progress)
+    return run_method(adapter, explained, method, options, asked, batch_size=batch_size, show_progress=show_progress)
 
 
 def compare(
@@ -179,7 +179,7 @@ def compare(
         own = asked._replace(
             baseline=baseline if "baseline" in takes[name] else 0.0, layer=layer if "layer" in takes[name] else None
         )
-        groups[name] = explain(
+        groups[name] = run_method(
             adapter, explained, method, options, own, batch_size=batch_size, show_progress=show_progress
         )
     return as_tree(groups)

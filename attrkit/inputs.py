@@ -179,7 +179,8 @@ def label_inputs(
 def read_array(values: Any, what: str, accepted: str) -> np.ndarray:
     """Make an array of what a user gave; `what` and `accepted` are for the message where it makes none."""
     try:
-        return np.asarray(values)
+        # A tensor of torch may be on another device, or part of a graph.
+        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
     except Exception as err:  # An object's own conversion may raise anything.
         raise InputError(f"{what} cannot be read as one array: {err}; {accepted}") from err
 

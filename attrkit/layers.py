@@ -1,6 +1,6 @@
 """Layers by name: which of them a word means, and what they put out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,8 +137,8 @@ def layer_outputs(
 def _read_output(call: Call) -> tuple[Any, dict[str, Any]]:
     output = call.original(*call.args, **call.kwargs)
     first = output
-    while isinstance(first, list | tuple):
-        first = first[0]
+    while isinstance(first, list | tuple | Mapping):
+        first = next(iter(first.values())) if isinstance(first, Mapping) else first[0]
     return output, {"output": first}
 
 

@@ -1,5 +1,6 @@
 """Readers in the place of layers' own calls, for the time of one forward pass, on the instances."""
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ def intercepted(
             found.setdefault(path, []).append(read)
             return output
 
+        # A family of attention layers, in another thread, may look just then for what the call takes.
+        call.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
         return wrap(call)
 
     with _LOCK:

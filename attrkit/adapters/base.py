@@ -112,6 +112,8 @@ class Adapter(ABC):
     """
 
     framework: ClassVar[str]
+    # Whether a layer that embeds several inputs can be replaced in one of its calls only.
+    embeds_by_call: ClassVar[bool] = False
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -276,6 +278,10 @@ class Adapter(ABC):
     def check_gradient(self) -> None:  # noqa: B027
         """Refuse, before any work, a model that has no gradient."""
 
+    def word_embeddings(self) -> list[str]:
+        """Return the paths of the layers that embed words, of a model that says so itself."""
+        return []
+
     def explains(self, name: str, values: np.ndarray) -> bool:
         """Whether an input can be explained; one that cannot, such as an attention mask, is handed on as it is."""
         return True
@@ -342,7 +348,7 @@ class Adapter(ABC):
             if wrong:
                 raise RefusedError(
                     f"for a batch of {size} samples the model gives {', '.join(wrong)}; outputs must have samples on "
-                    "their first axis"
+                    "their first axis. A function of them that does can be explained: target=lambda outputs: outputs[0]"
                 )
             among = self._flat(named)
             alone = self._flat(self._predict({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()}))

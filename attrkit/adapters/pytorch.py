@@ -86,11 +86,12 @@ class TorchModule(TorchAdapter):
         }
 
     def layers(self) -> list[Layer]:  # noqa: D102
-        # A script module runs no Python that could be replaced.
+        # A script module runs no Python that could be replaced; a list of modules is never called.
+        held = (self._torch.nn.ModuleList, self._torch.nn.ModuleDict)
         return [
             Layer(path, type(module).__name__, module)
             for path, module in self.model.named_modules()
-            if path and not isinstance(module, self._torch.jit.ScriptModule)
+            if path and not isinstance(module, (self._torch.jit.ScriptModule, *held))
         ]
 
     @contextmanager
@@ -100,7 +101,7 @@ class TorchModule(TorchAdapter):
             stack.enter_context(_mode_of(self.model, training))
             mode = stack.enter_context(_function_mode()(training, self.question.logits))
             stand_ins = with_imposed(self._in_own_dtype(feed), readers)
-            found = stack.enter_context(intercepted("forward", layers, stand_ins, **_same_signature()))
+            found = stack.enter_context(intercepted("forward", layers, stand_ins))
             yield mode.softmax, found
 
     def _forward(
@@ -187,8 +188,10 @@ class TorchModule(TorchAdapter):
 
 
 def adapt(model: Any) -> Adapter:
-    """Return the adapter of a torch module."""
-    return TorchModule(model)
+    """Return the adapter of a torch module; one with a model of transformers in it has that one's ways."""
+    from attrkit.adapters.transformers import Transformer, holds_transformer
+
+    return Transformer(model) if holds_transformer(model.modules()) else TorchModule(model)
 
 
 def _check_has_values(model: Any) -> None:
@@ -216,21 +219,6 @@ def _mode_of(model: Any, training: bool) -> Iterator[None]:
         finally:
             for module in other:
                 module.training = not training
-
-
-def _same_signature() -> dict[str, Any]:
-    """Let what stands in for a forward show its signature: another thread may look just then for what it takes."""
-    own: list[Any] = []
-
-    def original(layer: Any) -> Any:
-        own.append(layer.forward)
-        return layer.forward
-
-    def wrap(call: Any) -> Any:
-        call.__signature__ = inspect.signature(own[-1])
-        return call
-
-    return {"original": original, "wrap": wrap}
 
 
 @cache

@@ -33,7 +33,6 @@ class Transformer(TorchModule):
     """A ``transformers.PreTrainedModel``, or a torch module that holds one."""
 
     embeds_by_call = True
-    """Where a shared layer embeds several inputs, each of its calls is known by its ids."""
 
     def describe(self) -> dict[str, str]:  # noqa: D102
         return {**super().describe(), "transformers_version": version("transformers")}
@@ -49,7 +48,7 @@ class Transformer(TorchModule):
         return given.astype(bool) if given is not None and given.ndim == 2 else None
 
     def word_embeddings(self) -> list[str]:
-        """Return the paths of the layers that hold the model's table of words: several, where its parts share one."""
+        """Return the paths of the layers that hold the model's table of words: several where its parts share one."""
         try:
             table = self._pretrained.get_input_embeddings().weight
         except (AttributeError, NotImplementedError):

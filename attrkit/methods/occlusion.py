@@ -94,9 +94,14 @@ def _occlude(
     starts = [*range(0, length - window, stride), length - window]
     places = [(start, channel) for start in starts for channel in channels]
     blank = np.broadcast_to(np.asarray(baseline, own.dtype), own.shape)
+    # Padding, and what is at the baseline already, changes nothing: no pass is needed to know.
+    differs = own != blank
+    pieces = [(slice(None), slice(start, start + window), channel)[: own.ndim] for start, channel in places]
+    moves = np.stack([differs[piece].reshape(n_samples, -1).any(axis=1) for piece in pieces], axis=1)
+    needed = np.flatnonzero(moves)
 
     def changed(rows: np.ndarray) -> Parts:
-        samples, at = rows // len(places), rows % len(places)
+        samples, at = needed[rows] // len(places), needed[rows] % len(places)
         out = own[samples]
         for row, (sample, place) in enumerate(zip(samples, at, strict=True)):
             start, channel = places[place]
@@ -106,9 +111,12 @@ def _occlude(
             return out
         return {other: out if other == name else values[samples] for other, values in x.items()}
 
-    without = model.predict(LazyRows(n_samples * len(places), changed, lambda rows: rows // len(places)))
-    without = np.take_along_axis(without, np.repeat(target, len(places))[:, None], axis=1)
-    effect = (kept[:, None] - without.reshape(n_samples, len(places))).reshape(n_samples, len(starts), len(channels))
+    effect = np.zeros(moves.size, kept.dtype)
+    if needed.size:
+        without = model.predict(LazyRows(needed.size, changed, lambda rows: needed[rows] // len(places)))
+        of_target = np.take_along_axis(without, target[needed // len(places)][:, None], axis=1)[:, 0]
+        effect[needed] = kept[needed // len(places)] - of_target
+    effect = effect.reshape(n_samples, len(starts), len(channels))
 
     sums = np.zeros((n_samples, length, len(channels)), effect.dtype)
     covers = np.zeros(length, int)

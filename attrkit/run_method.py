@@ -12,8 +12,9 @@ import xarray as xr
 
 from attrkit import schema
 from attrkit.adapters.base import Adapter
+from attrkit.embeddings import at_embeddings, reduce_embedding
 from attrkit.errors import InputError
-from attrkit.explained import Explained, at_embeddings, reduce_embedding
+from attrkit.explained import Explained
 from attrkit.methods import find_method
 from attrkit.parts import Parts
 from attrkit.question import Asked, baseline_of, mask_of, targets_of
@@ -24,7 +25,7 @@ from attrkit.targets import label_prediction
 _GIVEN = ("target", "prediction", "baseline", "layer", "mask", "seed", "inputs")
 
 
-def explain(
+def run_method(
     adapter: Adapter,
     explained: Explained,
     method: str | Callable[..., Any],
