@@ -76,7 +76,7 @@ def demo(
 @app.command()
 @_errors_as_text
 def extract(
-    model: Annotated[Path, typer.Argument(help="Trained model: .keras or .h5.")],
+    model: Annotated[Path, typer.Argument(help="Trained model: .keras, .h5, a SavedModel folder, or TorchScript.")],
     data: Annotated[Path, typer.Argument(help="Inputs: .npy, .npz, .csv, .nc or .zarr.")],
     out: Annotated[Path, typer.Option(help="Where to write: .zarr or .nc.")],
     method: Annotated[list[str], typer.Option(help="Method; may be given more than once.")] = [  # noqa: B006

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import attrkit
 from attrkit.errors import InputError, RefusedError, StoreError
@@ -158,8 +159,7 @@ def test_files_that_are_cut_short_or_of_another_kind(tmp_path, net):
 
 
 def test_safetensors(tmp_path, net, x):
-    save = pytest.importorskip("safetensors.torch").save_file
-    save(net.state_dict(), tmp_path / "model.safetensors")
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
     np.testing.assert_array_equal(
         gradients(attrkit.load_model(tmp_path / "model.safetensors", into=Net()), x), gradients(net, x)
     )

