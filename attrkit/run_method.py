@@ -46,6 +46,8 @@ def run_method(
         explained = at_embeddings(adapter, explained, asked.embedding)
     question = explained.question(head=asked.target if callable(asked.target) else None, logits=asked.logits)
     model = adapter.configured(batch_size=batch_size, show_progress=show_progress, question=question)
+    if asked.output_labels is None and not callable(asked.target):
+        asked = asked._replace(output_labels=model.output_labels)
     x = explained.parts()
     given, variables, attrs = _given(name, takes, model, explained, x, asked)
     targets = given.pop("targets", [])

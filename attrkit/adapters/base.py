@@ -278,6 +278,11 @@ class Adapter(ABC):
     def check_gradient(self) -> None:  # noqa: B027
         """Refuse, before any work, a model that has no gradient."""
 
+    @property
+    def output_labels(self) -> list[str] | None:
+        """Names for the last axis of the output, of a model that knows them itself."""
+        return None
+
     def word_embeddings(self) -> list[str]:
         """Return the paths of the layers that embed words, of a model that says so itself."""
         return []

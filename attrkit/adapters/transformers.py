@@ -47,6 +47,17 @@ class Transformer(TorchModule):
         given = self.question.context.get("attention_mask")
         return given.astype(bool) if given is not None and given.ndim == 2 else None
 
+    @property
+    def output_labels(self) -> list[str] | None:  # noqa: D102
+        names = getattr(self._pretrained.config, "id2label", None) or {}
+        # Every config has some; those of no meaning count classes.
+        known = (
+            self._pretrained is self.model
+            and "ForSequenceClassification" in type(self.model).__name__
+            and len(names) > 1
+        )
+        return list(names.values()) if known and not all(n.startswith("LABEL_") for n in names.values()) else None
+
     def word_embeddings(self) -> list[str]:
         """Return the paths of the layers that hold the model's table of words: several where its parts share one."""
         try:

@@ -370,6 +370,20 @@ def test_methods_compare_side_by_side():
 TEXTS = ["A cat sat on the mat.", "The stock market fell sharply today, analysts said."]
 
 
+def test_a_classifier_names_its_classes():
+    names = {0: "sad", 1: "glad", 2: "neither"}
+    model = build("BertForSequenceClassification", tr.BertConfig(**BERT, id2label=names))
+    given = {"input_ids": np.arange(12).reshape(2, 6)}
+    ds = attrkit.extract(model, given, "gradient", target="glad", show_progress=False)
+    assert ds["output"].values.tolist() == list(names.values())
+    assert ds.attrs["target"] == "glad"
+    own = attrkit.extract(model, given, "gradient", target="b", output_labels=["a", "b", "c"], show_progress=False)
+    np.testing.assert_array_equal(own["attribution"], ds["attribution"])
+    unnamed = build("BertForSequenceClassification", tr.BertConfig(**BERT, num_labels=3))
+    ds = attrkit.extract(unnamed, given, "gradient", target=1, show_progress=False)
+    assert ds["output"].values.tolist() == [0, 1, 2]
+
+
 @pytest.fixture(scope="module")
 def trained():
     folder = get_model_path()
