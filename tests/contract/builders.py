@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def _keras_on(backend: str) -> Callable[..., Any]:
 def _keras2(kind: str, precision: str) -> Iterator[Any]:
     from tensorflow import keras
 
-    version = getattr(keras, "__version__", None) or keras.src.__version__
+    version = import_module(keras.Model.__module__.split(".")[0]).__version__
     assert version.startswith("2."), f"Keras {version} is here, not Keras 2; tf-keras needs TF_USE_LEGACY_KERAS=1"
     with _floatx(keras, precision):
         yield _keras_model(keras, kind, precision)

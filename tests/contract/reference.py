@@ -51,15 +51,17 @@ SHAPES = {
 }
 
 
-def drawn(shape: tuple[int, ...], *seed: int) -> np.ndarray:
+def drawn(shape: tuple[int, ...], *seed: int, scale: float = 0.6) -> np.ndarray:
     """Draw float64 numbers that float32 holds too, so that both precisions run the same model."""
-    return np.random.default_rng(seed).normal(0, 0.6, shape).astype("float32").astype("float64")
+    return np.random.default_rng(seed).normal(0, scale, shape).astype("float32").astype("float64")
 
 
 @cache
 def weights(kind: str) -> dict[str, np.ndarray]:
     shapes = {**SHAPES[kind], "head_bias": (OUTPUTS,)}
-    return {name: drawn(shape, KINDS.index(kind), i) for i, (name, shape) in enumerate(shapes.items())}
+    # Outputs of size 1 in each, so that one tolerance serves all.
+    scale = 0.4 if kind == "attention" else 0.6
+    return {name: drawn(shape, KINDS.index(kind), i, scale=scale) for i, (name, shape) in enumerate(shapes.items())}
 
 
 def inputs() -> np.ndarray:
@@ -77,24 +79,37 @@ def _sigmoid(z: Any, xp: ModuleType) -> Any:
     return 1 / (1 + xp.exp(-z))
 
 
-def _lstm(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
-    h = c = xp.zeros((len(x), UNITS), x.dtype)
+def _loop(step: Any, state: Any, x: Any, xp: ModuleType) -> Any:
+    if xp is not np:
+        import jax
+
+        return jax.lax.scan(lambda state, now: (step(state, now), None), state, xp.swapaxes(x, 0, 1))[0]
     for t in range(STEPS):
-        i, f, g, o = xp.split(x[:, t] @ w["kernel"] + h @ w["recurrent"] + w["bias"], 4, axis=1)
+        state = step(state, x[:, t])
+    return state
+
+
+def _lstm(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
+    def step(state: Any, now: Any) -> Any:
+        h, c = state
+        i, f, g, o = xp.split(now @ w["kernel"] + h @ w["recurrent"] + w["bias"], 4, axis=1)
         c = _sigmoid(f, xp) * c + _sigmoid(i, xp) * xp.tanh(g)
-        h = _sigmoid(o, xp) * xp.tanh(c)
-    return h, None
+        return _sigmoid(o, xp) * xp.tanh(c), c
+
+    zeros = xp.zeros((len(x), UNITS), x.dtype)
+    return _loop(step, (zeros, zeros), x, xp)[0], None
 
 
 def _gru(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
     """Apply the reset gate after the product with the recurrent kernel, as Keras and torch do."""
-    h = xp.zeros((len(x), UNITS), x.dtype)
-    for t in range(STEPS):
-        of_input = xp.split(x[:, t] @ w["kernel"] + w["bias"][0], 3, axis=1)
+
+    def step(h: Any, now: Any) -> Any:
+        of_input = xp.split(now @ w["kernel"] + w["bias"][0], 3, axis=1)
         of_state = xp.split(h @ w["recurrent"] + w["bias"][1], 3, axis=1)
         z, r = (_sigmoid(a + b, xp) for a, b in zip(of_input[:2], of_state[:2], strict=True))
-        h = z * h + (1 - z) * xp.tanh(of_input[2] + r * of_state[2])
-    return h, None
+        return z * h + (1 - z) * xp.tanh(of_input[2] + r * of_state[2])
+
+    return _loop(step, xp.zeros((len(x), UNITS), x.dtype), x, xp), None
 
 
 def _conv(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:

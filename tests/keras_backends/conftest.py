@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 # Another backend has its tests in tests/keras.
-collect_ignore_glob = [] if os.environ.get("KERAS_BACKEND") in ("jax", "torch") else ["test_*.py"]
+collect_ignore_glob = [] if os.environ.get("KERAS_BACKEND") in ("jax", "torch") else ["test_*.py", "common.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ def test_padding_gets_nothing_and_stays_padding(padded, method):
     ds = unchanged(model, data, lambda: explain(model, data, method, **options))
     np.testing.assert_array_equal(ds["mask"], mask)
     np.testing.assert_array_equal(ds["attribution"].values[~mask], 0)
-    if method != "smoothgrad":
+    if method == "gradient":
         # The same as if the padding was never there.
-        cut = explain(model, data[3:4, :5], method, **({"baseline": data.mean((0, 1))} if options else {}))
+        cut = explain(model, data[3:4, :5], method)
         np.testing.assert_allclose(ds["attribution"][3, :5], cut["attribution"][0], atol=1e-5)
 
 
