@@ -46,7 +46,7 @@ class TensorFlowAdapter(Adapter):
 
         forward = self._compiled(("forward", names), [self._rows(a) for a in feed.values()], make)
         outputs = forward(*map(self._tf.constant, feed.values()))
-        return [(name, np.asarray(value)) for name, value in outputs.items()]
+        return [(name, _array(value)) for name, value in outputs.items()]
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
         check_differentiable(x)
@@ -140,8 +140,14 @@ class TensorFlowAdapter(Adapter):
         read = self._compiled(key, [self._rows(a) for a in feed.values()], make)
         with self._state_restored() if training else nullcontext():
             outputs, found = read(*map(self._tf.constant, feed.values()))
-        named = [(name, np.asarray(value)) for name, value in outputs.items()]
-        return named, {p: [{k: np.asarray(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+        named = [(name, _array(value)) for name, value in outputs.items()]
+        return named, {p: [{k: _array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+
+
+def _array(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    # Sums and differences of what comes out are taken in single precision at least; files hold no bfloat16.
+    return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
 
 
 def _by_name(names: Sequence[str], tensors: Sequence[Any]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class KerasModel(Adapter):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
+        if not model.built:
+            raise InputError(f"{type(model).__name__} has no weights yet; call it once, or load its weights")
         stateful = [entry.path for entry in self._all_layers() if getattr(entry.layer, "stateful", False)]
         if stateful:
             raise RefusedError(
@@ -186,8 +188,6 @@ class KerasOnJax(KerasModel, JaxAdapter):
     backend = "jax"
 
     def _state(self) -> Any:
-        if not self.model.built:
-            raise InputError(f"{type(self.model).__name__} has no weights yet; call it once, or load its weights")
         return [variable.value for variable in self.model.variables]
 
     def _forward_with(

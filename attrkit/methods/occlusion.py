@@ -119,7 +119,7 @@ def _occlude(
     effect = effect.reshape(n_samples, len(starts), len(channels))
 
     sums = np.zeros((n_samples, length, len(channels)), effect.dtype)
-    covers = np.zeros(length, int)
+    covers = np.zeros(length, effect.dtype)
     for at_start, start in enumerate(starts):
         covers[start : start + window] += 1
         sums[:, start : start + window] += effect[:, at_start, None]

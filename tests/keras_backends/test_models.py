@@ -123,7 +123,6 @@ def test_subclassed_and_nested_models(x):
     np.testing.assert_allclose(ds["attribution"].sum(("timestep", "channel")), change, atol=1e-3)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="torch builds a model in its first pass")
 def test_a_model_that_was_never_called_says_so(x):
     with pytest.raises(InputError, match=r"Forecaster.*has no weights yet; call it once, or load its weights"):
         explain(Forecaster(), x, "gradient", target=1)
