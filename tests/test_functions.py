@@ -71,6 +71,30 @@ def test_several_inputs_come_by_name(x):
     np.testing.assert_allclose(ds["attribution_static"], static * [0, 1])
 
 
+def test_a_tuple_of_inputs_goes_by_position(x):
+    def forecast(series, static):
+        return 2 * series[:, -1] + static
+
+    def strict(series, static, /):
+        return forecast(series, static)
+
+    def named(**inputs):
+        return forecast(*inputs.values())
+
+    static = np.arange(8.0).reshape(4, 2)
+    expected = attrkit.extract(forecast, {"static": static, "series": x}, "occlusion", target=1)
+    for model, name in ((forecast, "static"), (strict, "static"), (named, "input_1"), (np.add, None)):
+        if name is None:
+            ds = attrkit.extract(lambda a, b, model=model: model(a[:, -1], b), (x, static), "occlusion", target=1)
+            name, factor = "b", 2
+        else:
+            ds, factor = attrkit.extract(model, (x, static), "occlusion", target=1), 1
+        np.testing.assert_allclose(factor * ds["attribution"], expected["attribution"])
+        np.testing.assert_allclose(ds[f"attribution_{name}"], static * [0, 1])
+    with pytest.raises(InputError, match=r"3 inputs came in a tuple; the model takes \['series', 'static'\]"):
+        attrkit.extract(forecast, (x, static, static), "occlusion")
+
+
 def test_several_outputs(x):
     def by_name(x):
         return {"price": x[:, -1], "volume": x.sum(axis=(1, 2))}
@@ -97,7 +121,7 @@ def test_a_function_of_the_outputs(x):
         (lambda x: None, RefusedError, "the function returns output of object; accepted is an array of numbers"),
         (lambda x: np.full(len(x), "up"), RefusedError, "returns output of <U2"),
         (lambda x: [[1.0], [1.0, 2.0]], RefusedError, r"gives output_0 \(1,\), output_1 \(2,\)"),
-        (lambda x: {"y": [[1.0], [1.0, 2.0]]}, InputError, "fails on inputs of shape input .4, 6, 2. of float64"),
+        (lambda x: {"y": [[1.0], [1.0, 2.0]]}, InputError, "fails on inputs of shape x .4, 6, 2. of float64"),
         (lambda x: x @ np.ones((3, 1)), InputError, "fails on inputs of shape .*matmul"),
         (lambda x: x - x.mean(axis=0), RefusedError, "depends on the other samples of the batch"),
         (lambda x: np.random.default_rng().normal(size=len(x)), RefusedError, "random at inference"),
@@ -144,6 +168,27 @@ def test_callable_objects_and_partial_functions(x):
         assert ds.attrs["model"] == name
 
 
+def fails(error):
+    def model(x):
+        raise error
+
+    return model
+
+
+@pytest.mark.parametrize("error", [RuntimeError("down"), AttributeError("down"), AssertionError("down")])
+def test_errors_of_a_function_name_its_inputs(x, error):
+    with pytest.raises(InputError, match=r"fails on inputs of shape x \(4, 6, 2\) of float64: down") as caught:
+        attrkit.extract(fails(error), x, "occlusion")
+    assert caught.value.__cause__ is error
+    with pytest.raises(InputError, match="of float64: AssertionError"):
+        attrkit.extract(fails(AssertionError()), x, "occlusion")
+
+
+def test_errors_of_attrkit_inside_of_a_function_stay_what_they_are(x):
+    with pytest.raises(RefusedError, match=r"^not here$"):
+        attrkit.extract(fails(RefusedError("not here")), x, "occlusion")
+
+
 # Adapters of other packages
 
 OTHER_PACKAGE = """
@@ -181,12 +226,14 @@ ASKS = """
 """
 
 
-def test_adapters_of_other_packages_go_first(tmp_path):
-    (tmp_path / "other_adapter.py").write_text(textwrap.dedent(OTHER_PACKAGE))
-    info = tmp_path / "other_adapter-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-adapter\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[attrkit.adapters]\nother = other_adapter\n")
+def ask_with(tmp_path, **packages):
+    """Run ASKS beside other packages, whose adapters are given by name."""
+    for name, code in packages.items():
+        (tmp_path / f"{name}_adapter.py").write_text(textwrap.dedent(code))
+        info = tmp_path / f"{name}_adapter-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-adapter\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[attrkit.adapters]\n{name} = {name}_adapter\n")
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(ASKS)],
@@ -195,4 +242,17 @@ def test_adapters_of_other_packages_go_first(tmp_path):
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def test_an_adapter_that_cannot_be_imported_is_left_out(tmp_path):
+    ran = ask_with(tmp_path, broken="raise RuntimeError('half installed')\n", other=OTHER_PACKAGE)
+    assert ran.stderr.count("AttrkitWarning") == 1
+    assert "the adapter 'broken' of another package (broken_adapter) cannot be imported" in ran.stderr
+    assert "RuntimeError: half installed" in ran.stderr
+    assert "models of keras, other, pytorch" in ran.stdout
+
+
+def test_adapters_of_other_packages_go_first(tmp_path):
+    ran = ask_with(tmp_path, other=OTHER_PACKAGE)
     assert "models of keras, other, pytorch" in ran.stdout

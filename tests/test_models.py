@@ -110,6 +110,36 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         attrkit.load_model(tmp_path / "model.weights.h5", into=small(layers.LSTM(4)))
 
 
+@pytest.mark.parametrize("name", ["model.weights.h5", "model.h5", "model.keras"])
+def test_weights_that_do_not_fit_leave_the_model_as_it_was(tmp_path, name):
+    x = np.random.default_rng(0).standard_normal((4, 6, 2)).astype("float32")
+    norms = [layers.Normalization(), layers.Normalization()]
+    norms[0].adapt(x)
+    norms[1].adapt(3 * x + 1)
+    model = small(norms[0], layers.LSTM(3))
+    (model.save_weights if "weights" in name else model.save)(tmp_path / name)
+    other = keras.Sequential([layers.Input((6, 2)), norms[1], layers.LSTM(3), layers.Dense(2)])
+    weights, expected = other.get_weights(), other(x)
+    with pytest.raises(StoreError, match="do not fit the model of into="):
+        attrkit.load_model(tmp_path / name, into=other)
+    for got, before in zip(other.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(got, before)
+    np.testing.assert_array_equal(other(x), expected)
+
+
+@pytest.mark.parametrize("name", ["attention.h5", "attention.weights.h5"])
+def test_keras2_weights_that_do_not_fit_leave_the_model_as_it_was(name):
+    whole = attrkit.load_model(OLD / "attention.h5")
+    rest = [type(layer).from_config(layer.get_config()) for layer in whole.layers if layer.weights]
+    rest[-1].units += 1
+    other = keras.Sequential([layers.Input(whole.input_shape[1:]), *rest])
+    weights = other.get_weights()
+    with pytest.raises(StoreError, match=r"do not fit the model of into=.*of shape"):
+        attrkit.load_model(OLD / name, into=other)
+    for got, before in zip(other.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(got, before)
+
+
 def test_weights_left_over_or_missing_are_named(tmp_path):
     model = attrkit.load_model(OLD / "attention.h5")
     is_layer = lambda value: isinstance(value, layers.Layer)  # noqa: E731
@@ -250,6 +280,9 @@ def test_files_that_are_no_models(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(StoreError, match=r"no model file that is known; accepted are .keras"):
         attrkit.load_model(tmp_path / "notes.txt")
+    for path in (None, b"model.keras", small()):
+        with pytest.raises(InputError, match=rf"path is a {type(path).__name__}; accepted is a str or Path"):
+            attrkit.load_model(path)
     with pytest.raises(StoreError, match="there is no file"):
         attrkit.load_model(tmp_path / "missing.keras")
     with h5py.File(tmp_path / "weights.h5", "w") as file:

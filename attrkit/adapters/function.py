@@ -1,14 +1,16 @@
 """Plain functions: of JAX, with gradients; of numpy, for what needs none."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters.base import Adapter, Feed, Layer, Question, Reader, Readings
-from attrkit.errors import InputError, RefusedError, UnknownModelError
+from attrkit.errors import AttrkitError, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 
 FRAMEWORKS = ("jax", "numpy")
@@ -17,9 +19,14 @@ FRAMEWORKS = ("jax", "numpy")
 class Function(Adapter):
     """What holds for a function ``f(x)``, or ``f(**inputs)`` with several inputs, in any framework."""
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Input, ...]:  # noqa: D102
-        return ()
+        try:
+            parameters = inspect.signature(self.model).parameters.values()
+        except (TypeError, ValueError):  # Functions of C may have none.
+            return ()
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return tuple(Input(parameter.name, None, "") for parameter in parameters if parameter.kind in kinds)
 
     @property
     def precision(self) -> float:  # noqa: D102
@@ -45,7 +52,12 @@ class Function(Adapter):
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
         if self.question.logits:
             raise RefusedError("a function shows no softmax; return its logits from it instead")
-        outputs = self.model(*feed.values()) if len(feed) == 1 else self.model(**feed)
+        names = [spec.name for spec in self.inputs[: len(feed)]]
+        if set(names) == set(feed):
+            # By position, which some functions insist on.
+            outputs = self.model(*(feed[name] for name in names))
+        else:
+            outputs = self.model(*feed.values()) if len(feed) == 1 else self.model(**feed)
         if self.question.head is not None:
             outputs = self.question.head(outputs)
         if isinstance(outputs, Mapping):
@@ -84,9 +96,12 @@ class NumpyFunction(Function):
         try:
             outputs, _ = self._forward(given, {}, False)
             named = [(name, np.asarray(value)) for name, value in outputs.items()]
-        except (TypeError, ValueError, IndexError, KeyError) as err:
+        except AttrkitError:
+            raise
+        except (TypeError, ValueError, LookupError, RuntimeError, AttributeError, AssertionError) as err:
+            said = str(err) or type(err).__name__
             shapes = ", ".join(f"{name} {values.shape} of {values.dtype}" for name, values in feed.items())
-            raise InputError(f"the function fails on inputs of shape {shapes}: {err}") from err
+            raise InputError(f"the function fails on inputs of shape {shapes}: {said}") from err
         wrong = [f"{name} of {values.dtype}" for name, values in named if values.dtype.kind not in "biuf"]
         if wrong:
             raise RefusedError(

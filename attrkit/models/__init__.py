@@ -51,7 +51,7 @@ def load_model(
     RefusedError
         If it holds code and `allow_code_execution` does not allow that.
     InputError
-        If `into` or `custom_objects` is given for a file that has no use for it.
+        If `path` is no path, or `into` or `custom_objects` is given for a file that has no use for it.
     MissingDependencyError
         If the framework is not installed.
 
@@ -67,7 +67,10 @@ def load_model(
     ['lstm', 'attention']
     >>> net = attrkit.load_model("state.pt", into=MyNet())
     """
-    source = Path(path)
+    try:
+        source = Path(path)
+    except TypeError as err:
+        raise InputError(f"path is a {type(path).__name__}; accepted is a str or Path") from err
     if source.is_dir():
         if into is not None:
             raise InputError(f"{source} is a folder, a whole model; leave into= out")

@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from attrkit.errors import MissingDependencyError, RefusedError, StoreError
 from attrkit.models import _keras2
 
@@ -132,7 +134,9 @@ def _weights_into(model: Any, file: _File) -> Any:
     if root is None:
         raise StoreError(f"{file.source} holds weights of a Keras model; into= is a {type(model).__name__}")
     keras = import_module(root)
+    before: list[tuple[Any, np.ndarray]] = []
     try:
+        before = [(variable, np.array(variable.numpy())) for variable in model.variables]
         with _weights(file) as weights:
             if "model_weights" in weights or "layer_names" in weights.attrs:
                 _fill_by_order(model, weights)
@@ -146,6 +150,12 @@ def _weights_into(model: Any, file: _File) -> Any:
             shutil.copyfile(file.source, copy)
             model.load_weights(str(copy))
     except Exception as err:
+        # Layers before the one that does not fit are filled by now.
+        for variable, value in before:
+            variable.assign(value)
+        for layer in model._flatten_layers():
+            if hasattr(layer, "finalize_state"):
+                layer.finalize_state()
         raise StoreError(f"the weights of {file.source} do not fit the model of into=: {err}") from err
     return model
 

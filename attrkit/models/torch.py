@@ -1,5 +1,6 @@
 """torch models: state dicts, TorchScript, torch.export, and whole modules where code is allowed."""
 
+import copy
 import pickle
 import re
 import zipfile
@@ -116,8 +117,11 @@ def _filled(torch: Any, source: Path, found: Any, into: Any) -> Any:
         )
     if not isinstance(into, torch.nn.Module):
         raise InputError(f"into is a {type(into).__name__}; {source} holds weights of a torch.nn.Module")
+    before = copy.deepcopy(into.state_dict())
     try:
         into.load_state_dict(state)
-    except RuntimeError as err:
+    except Exception as err:  # Modules may load with code of their own.
+        # torch fills what fits before it says what does not.
+        into.load_state_dict(before, strict=False)
         raise StoreError(f"the weights of {source} do not fit the model of into=: {err}") from err
     return into

@@ -77,6 +77,21 @@ def test_weights_that_do_not_fit_are_named(tmp_path, net):
         attrkit.load_model(tmp_path / "list.pt", into=Net())
 
 
+@pytest.mark.parametrize("wrong", ["names", "shapes"])
+def test_weights_that_do_not_fit_leave_the_model_as_it_was(tmp_path, net, wrong):
+    torch.save(net.state_dict(), tmp_path / "state.pt")
+    other = Net()
+    if wrong == "names":
+        other.last = torch.nn.Linear(2, 2)
+    else:
+        other.head = torch.nn.Linear(4, 3)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(StoreError, match="do not fit the model of into="):
+        attrkit.load_model(tmp_path / "state.pt", into=other)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_is_explained(tmp_path, net, x):
     torch.jit.save(torch.jit.script(net), tmp_path / "script.pt")
