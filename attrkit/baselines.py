@@ -11,7 +11,9 @@ from attrkit.inputs import read_array, rename_synonyms, shape_text
 from attrkit.tables import frame_values, time_stamps
 
 
-def resolve_baseline(baseline: Any, inputs: xr.DataArray) -> tuple[xr.DataArray, str]:
+def resolve_baseline(
+    baseline: Any, inputs: xr.DataArray, *, mask: np.ndarray | None = None
+) -> tuple[xr.DataArray, str]:
     """Bring a baseline to the dims it varies over.
 
     Parameters
@@ -22,6 +24,8 @@ def resolve_baseline(baseline: Any, inputs: xr.DataArray) -> tuple[xr.DataArray,
         where it has them, are those of the inputs in any order: a Series by channel, a DataFrame, a DataArray.
     inputs : DataArray of shape (sample, timestep[, channel])
         What is explained.
+    mask : ndarray of bool of shape (sample, timestep), optional
+        False where padded; padding is out of means.
 
     Returns
     -------
@@ -48,8 +52,14 @@ def resolve_baseline(baseline: Any, inputs: xr.DataArray) -> tuple[xr.DataArray,
     if isinstance(baseline, str) and baseline != "mean":
         raise InputError(f"unknown baseline {baseline!r}; {accepted}")
     if isinstance(baseline, str):
-        dims = ("sample", "timestep") if "channel" in inputs.dims else ("sample",)
-        values, text = inputs.mean(dims), "mean of the inputs over " + " and ".join(dims)
+        dims = (
+            tuple(dim for dim in ("sample", "timestep") if dim in inputs.dims)
+            if "channel" in inputs.dims
+            else ("sample",)
+        )
+        real = inputs if mask is None else inputs.where(xr.DataArray(mask, dims=("sample", "timestep")))
+        # A timestep that no sample has is padding everywhere, and stays as it is.
+        values, text = real.mean(dims).fillna(0), "mean of the inputs over " + " and ".join(dims)
     else:
         values = _name_axes(baseline, inputs, accepted)
         values = values.transpose(*(dim for dim in inputs.dims if dim in values.dims))

@@ -49,6 +49,9 @@ def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = N
             f"no results were given; name at least one: from_arrays({{'mine': values}}), got a {type(results).__name__}"
         )
     labelled = None if inputs is None else label_inputs(inputs)
+    if labelled is not None and "mask" in labelled.coords:
+        mask = labelled["mask"].values if mask is None else mask
+        labelled = labelled.drop_vars("mask")
     groups = {}
     for name, values in results.items():
         variables = dict(values) if isinstance(values, Mapping) else {"attribution": values}

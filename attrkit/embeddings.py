@@ -1,6 +1,7 @@
 """Token ids, which have no gradient, explained at the output of the layer that embeds them."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from attrkit.adapters.base import Adapter, Call, Layer, Reader
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import Explained
+from attrkit.parts import OUTPUT
 
 
 def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None) -> Explained:
@@ -60,6 +62,13 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
         layers[name], values = next(iter(hits.items()))
         array = xr.DataArray(values, dims=(*ids.dims, "channel"), coords=ids.coords, name="embedding")
         embedded[name] = array.assign_coords(channel=np.arange(array.sizes["channel"]))
+    for path in layers.values():
+        twins = [other for other, layer in layers.items() if layer == path]
+        if len(twins) > 1:
+            raise RefusedError(
+                f"layer {path!r} embeds {', '.join(twins)}, which have the same ids: which call is whose cannot be "
+                "told; explain them with different ids, or use occlusion"
+            )
     return replace(explained, embedded=embedded, layers=layers)
 
 
@@ -69,13 +78,16 @@ def reduce_embedding(values: Any, how: str | None) -> xr.DataArray:
         values = xr.DataArray(values, dims=("sample", "timestep", "channel"))
     if how is None:
         return values
+    if how == "auto":
+        # Slopes along the units of an embedding cancel: after a normalisation over the units their sum is zero.
+        how = "sum" if values.attrs.get("units") == OUTPUT else "norm"
     ways = {
         "sum": lambda a: a.sum("channel"),
         "abs_sum": lambda a: abs(a).sum("channel"),
         "norm": lambda a: np.sqrt((a**2).sum("channel")),
     }
     if how not in ways:
-        raise InputError(f"embedding_reduction={how!r} is not known; accepted are {', '.join(ways)} or None")
+        raise InputError(f"embedding_reduction={how!r} is not known; accepted are auto, {', '.join(ways)} or None")
     reduced = ways[how](values)
     sign = values.attrs.get("sign", "signed") if how == "sum" else "non-negative"
     reduced.attrs = {**values.attrs, "sign": sign, "cell_methods": f"channel: {how}"}
@@ -86,6 +98,7 @@ def _embeds(layer: Layer) -> bool:
     return any("Embedding" in cls.__name__ for cls in type(layer.layer).__mro__)
 
 
+@cache
 def _embedding_reader(rows: int) -> Reader:
     """Return a reader of layers that map ids, of as many rows as a batch has, to units; others have nothing to read."""
 

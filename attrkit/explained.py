@@ -23,8 +23,10 @@ class Explained:
         The inputs that are explained, in the model's order.
     context : dict of str to ndarray
         The other inputs, which are handed on as they are.
-    mask : ndarray of bool of shape (sample, timestep), optional
-        What `attrkit.pad` says of the primary input: false where padded.
+    masks : dict of str to ndarray of bool of shape (sample, timestep)
+        What `attrkit.pad` says of an input: false where padded.
+    by_name : bool
+        Whether the user named the inputs.
     embedded : dict of str to DataArray
         For token ids that are explained at an embedding: the embedding's output, of dims (sample, timestep, channel).
     layers : dict of str to str
@@ -33,7 +35,8 @@ class Explained:
 
     inputs: dict[str, xr.DataArray]
     context: dict[str, np.ndarray]
-    mask: np.ndarray | None = None
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+    by_name: bool = False
     embedded: dict[str, xr.DataArray] = field(default_factory=dict)
     layers: dict[str, str] = field(default_factory=dict)
 
@@ -62,7 +65,7 @@ class Explained:
         """Return what an adapter has to know."""
         keys = {name: LAYER + self.layers[name] if name in self.layers else name for name in self.inputs}
         ids = {name: self.inputs[name].values for name in self.layers}
-        return Question(keys, {**ids, **self.context}, self._static, head, logits)
+        return Question(keys, {**ids, **self.context}, self._static, head, logits, self.by_name)
 
     @property
     def _static(self) -> frozenset[str]:
@@ -76,6 +79,10 @@ class Explained:
             name if part == self.primary else f"{name}_{part}": self._placed(part, array)
             for part, array in parts.items()
         }
+
+    def place_mask(self, part: str, mask: np.ndarray) -> xr.DataArray:
+        """Return the mask of a part beside the primary, under its dims."""
+        return self._placed(part, xr.DataArray(mask, dims=("sample", "timestep")))
 
     def others(self) -> dict[str, xr.DataArray]:
         """Return the inputs beside the primary, under dims of their own."""
@@ -97,7 +104,15 @@ class Explained:
         names: dict[Hashable, str] = {dim: f"{dim}_{part}" for dim in array.dims if dim != "sample"}
         if "timestep" in names and "timestep" in labels and _same_steps(own, self.main):
             del names["timestep"]
-        return array.rename(names)
+        # Time stamps and tokens of one input are not those of another.
+        further = {key: f"{key}_{part}" for key in array.coords if key not in array.dims and key != "sample"}
+        return array.rename({**names, **further})
+
+    @property
+    def one_calendar(self) -> bool:
+        """Whether all sequences of the primary's length have its labels, so that a layer's timesteps have them too."""
+        alike = [a for a in self.inputs.values() if a.sizes.get("timestep") == self.main.sizes.get("timestep")]
+        return "timestep" not in self.main.dims or all(_same_steps(array, self.main) for array in alike)
 
 
 def _same_steps(a: xr.DataArray, b: xr.DataArray) -> bool:
@@ -114,18 +129,33 @@ def explain_inputs(adapter: Adapter, inputs: Any) -> Explained:
     }
     if not explained:
         raise InputError(f"none of the inputs {list(labelled)} can be explained; sequences of numbers or token ids can")
-    first = next(iter(explained.values()))
-    mask = first.coords.get("mask")
+    masks = {name: array["mask"].values for name, array in explained.items() if "mask" in array.coords}
+    labels = _sample_labels(explained)
     explained = {
-        name: array.drop_vars("mask", errors="ignore").assign_coords(sample=first["sample"])
-        for name, array in explained.items()
+        name: array.drop_vars("mask", errors="ignore").assign_coords(sample=labels) for name, array in explained.items()
     }
     tokens = _tokens(inputs)
     for name, array in explained.items():
         if tokens is not None and array.dtype.kind in "iu" and array.shape == tokens.shape:
             explained[name] = array.assign_coords(token=(array.dims, tokens, {"long_name": "token"}))
     context = {name: np.asarray(array) for name, array in labelled.items() if name not in explained}
-    return Explained(explained, context, None if mask is None else mask.values)
+    by_name = isinstance(inputs, Mapping) and not isinstance(inputs, xr.Dataset)
+    return Explained(explained, context, masks, by_name)
+
+
+def _sample_labels(inputs: Mapping[str, xr.DataArray]) -> np.ndarray:
+    """Return the labels of the samples, of the inputs that have more than a count."""
+    found = {name: array["sample"].values for name, array in inputs.items()}
+    counted = np.arange(len(next(iter(found.values()))))
+    own = {name: labels for name, labels in found.items() if not np.array_equal(labels, counted)}
+    first = next(iter(own.values()), counted)
+    for name, labels in own.items():
+        if not np.array_equal(labels, first):
+            raise InputError(
+                f"inputs {next(iter(own))!r} and {name!r} label their samples differently: {first.tolist()[:5]} and "
+                f"{labels.tolist()[:5]}; bring them into one order: array.sel(sample=other.sample)"
+            )
+    return first
 
 
 def _tokens(inputs: Any) -> np.ndarray | None:

@@ -30,7 +30,7 @@ def extract(
     mask: Any = None,
     logits: bool = False,
     embedding: str | None = None,
-    embedding_reduction: str | None = "sum",
+    embedding_reduction: str | None = "auto",
     **options: Any,
 ) -> xr.Dataset:
     """Ask one method what a trained model looks at.
@@ -64,15 +64,17 @@ def extract(
         Show a bar for what takes longer than a second.
     output_labels : sequence, optional
         Names for the last axis of the output: classes, forecast channels.
-    mask : array_like of bool of shape (sample, timestep), optional
-        False where the input is padded; known without it for a model that masks.
+    mask : array_like of bool of shape (sample, timestep), or mapping of str to such, optional
+        False where the input is padded; known without it for a model that masks, and for what `attrkit.pad` made.
     logits : bool, default False
         Explain the scores that go into the softmax or sigmoid of the output, not what comes out: a saturated softmax
         has no gradient.
     embedding : str, optional
         For token ids and methods that need gradients: the layer whose output is explained; found if there is one.
-    embedding_reduction : {"sum", "abs_sum", "norm", None}, default "sum"
-        How the units of an embedding become one value a token; None keeps them as channels.
+    embedding_reduction : {"auto", "sum", "abs_sum", "norm", None}, default "auto"
+        How the units of an embedding become one value a token: ``"auto"`` is the sum where attributions share out the
+        output, the norm where they are slopes, and the attribute ``cell_methods`` says which; None keeps them as
+        channels.
     **options
         The method's own options, such as ``n_steps`` or ``reduce``.
 
@@ -107,7 +109,10 @@ def extract(
     adapter = adapt(model)
     explained = explain_inputs(adapter, inputs)
     asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
-    return run_method(adapter, explained, method, options, asked, batch_size=batch_size, show_progress=show_progress)
+    with adapter.left_as_found():
+        return run_method(
+            adapter, explained, method, options, asked, batch_size=batch_size, show_progress=show_progress
+        )
 
 
 def compare(
@@ -129,7 +134,7 @@ def compare(
     mask: Any = None,
     logits: bool = False,
     embedding: str | None = None,
-    embedding_reduction: str | None = "sum",
+    embedding_reduction: str | None = "auto",
 ) -> xr.DataTree:
     """Ask several methods the same question.
 
@@ -179,9 +184,10 @@ def compare(
         own = asked._replace(
             baseline=baseline if "baseline" in takes[name] else 0.0, layer=layer if "layer" in takes[name] else None
         )
-        groups[name] = run_method(
-            adapter, explained, method, options, own, batch_size=batch_size, show_progress=show_progress
-        )
+        with adapter.left_as_found():
+            groups[name] = run_method(
+                adapter, explained, method, options, own, batch_size=batch_size, show_progress=show_progress
+            )
     return as_tree(groups)
 
 

@@ -66,7 +66,7 @@ def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[
         return {spec.name: label_inputs(inputs, shape=spec.shape, dtype=spec.dtype or None, floats=dtype)}
     specs = {spec.name: spec for spec in known}
     found: dict[str, xr.DataArray | np.ndarray] = {}
-    sequences = any(np.ndim(values) > 2 or is_labelled(values) for values in given.values())
+    sequences = any(_is_sequence(values) for values in given.values())
     for name, values in given.items():
         spec = specs.get(name, Input(name, None, ""))
         try:
@@ -77,6 +77,13 @@ def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[
     if len(set(counts.values())) > 1:
         raise InputError(f"inputs differ in their samples: {counts}; give each one the same")
     return found
+
+
+def _is_sequence(values: Any) -> bool:
+    """Whether an input is one beyond doubt: it has channels, labels, or is token ids."""
+    return (
+        np.ndim(values) > 2 or is_labelled(values) or (np.ndim(values) == 2 and np.asarray(values).dtype.kind in "iu")
+    )
 
 
 def _by_name(inputs: Any, known: Sequence[Input]) -> dict[str, Any] | None:
@@ -91,7 +98,7 @@ def _by_name(inputs: Any, known: Sequence[Input]) -> dict[str, Any] | None:
             return {name: inputs[name] for name in names}
         if not inputs:
             raise InputError("an empty mapping came; give at least one input")
-        return {str(name): values for name, values in inputs.items()}
+        return {str(name): values for name, values in inputs.items() if values is not None}
     if shaped:
         if not isinstance(inputs, list | tuple) or len(inputs) != len(known):
             shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in known)
@@ -211,7 +218,12 @@ def name_axes(inputs: Any, *, ndim: int | None = None) -> xr.DataArray:
                 f"a Dataset must hold 'input', got {names}; pass a DataArray, for example ds.to_dataarray('channel')"
             )
         # What was explained there is not what will be explained here.
-        return _name_dims(inputs["input"].drop_vars("target", errors="ignore"))
+        named = _name_dims(inputs["input"].drop_vars("target", errors="ignore"))
+        return (
+            named.assign_coords(mask=inputs["mask"].variable)
+            if "mask" in inputs and "mask" not in named.coords
+            else named
+        )
     if isinstance(inputs, xr.DataArray):
         return _name_dims(inputs)
     if isinstance(inputs, pd.DataFrame | pd.Series):

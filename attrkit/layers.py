@@ -110,7 +110,8 @@ def layer_outputs(
     )
     kinds = {entry.path: entry.kind for entry in adapter.layers()}
     asked = list(kinds) if layer is None else match_layers(layer, list(kinds))
-    prediction, readings = adapter.read(explained.parts(), dict.fromkeys(asked, _read_output), training=training)
+    with adapter.left_as_found():
+        prediction, readings = adapter.read(explained.parts(), dict.fromkeys(asked, _read_output), training=training)
     missed = [path for path in asked if path not in readings]
     if missed and layer is not None:
         raise RefusedError(f"the model's forward pass does not reach {', '.join(missed)}; there is no output to read")
@@ -119,7 +120,7 @@ def layer_outputs(
         for i, call in enumerate(calls):
             groups[path if len(calls) == 1 else f"{path}@{i}"] = schema.build(
                 {
-                    "activation": _label_activation(call["output"], labelled),
+                    "activation": _label_activation(call["output"], labelled, one_calendar=explained.one_calendar),
                     "prediction": label_prediction(prediction, adapter.outputs),
                 },
                 inputs=labelled,
@@ -142,11 +143,11 @@ def _read_output(call: Call) -> tuple[Any, dict[str, Any]]:
     return output, {"output": first}
 
 
-def _label_activation(values: np.ndarray, labelled: xr.DataArray) -> xr.DataArray:
+def _label_activation(values: np.ndarray, labelled: xr.DataArray, *, one_calendar: bool) -> xr.DataArray:
     middle = [] if values.ndim < 3 else ["timestep", *(f"dim_{axis}" for axis in range(2, values.ndim - 1))]
     dims = ["sample", *middle, "channel"][: values.ndim]
     array = xr.DataArray(values, dims=dims)
     labels = {dim: np.arange(size) for dim, size in array.sizes.items() if dim != "sample"}
-    if array.sizes.get("timestep") == labelled.sizes["timestep"]:
+    if one_calendar and array.sizes.get("timestep") == labelled.sizes.get("timestep"):
         del labels["timestep"]
     return array.assign_coords(labels)

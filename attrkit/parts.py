@@ -8,6 +8,9 @@ import numpy as np
 Parts = np.ndarray | dict[str, np.ndarray]
 """One array of shape (row, timestep[, channel]); or, for a model of several inputs, one each, by name."""
 
+OUTPUT = "output"
+"""Units of attributions that share out the model's output."""
+
 
 def each(function: Callable[..., Any], *parts: Any) -> Any:
     """Apply a function to arrays, or name by name to mappings of arrays.

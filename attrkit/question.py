@@ -58,21 +58,34 @@ def targets_of(model: Adapter, asked: Asked, prediction: np.ndarray) -> tuple[li
     return [chosen], str(chosen.label[0]) if len(set(chosen.label.tolist())) == 1 else "one a sample"
 
 
-def mask_of(model: Adapter, explained: Explained, x: Parts, mask: Any) -> np.ndarray | None:
-    """Join the mask a user gave with what the model takes for padding."""
-    own = model.mask(x)
-    mask = explained.mask if mask is None else mask
-    if mask is None:
-        return own
-    values = read_array(mask, "the mask", "accepted is an array of bool")
-    shape = explained.main.shape[:2]
-    if values.dtype.kind not in "biu" or values.shape != shape or not np.isin(values, (0, 1)).all():
-        raise InputError(f"the mask has shape {values.shape} of {values.dtype}; accepted is bool of shape {shape}")
-    return values.astype(bool) if own is None else values.astype(bool) & own
+def masks_of(model: Adapter, explained: Explained, x: Parts, mask: Any) -> dict[str, np.ndarray]:
+    """Join, for each input, the mask a user gave with what the model takes for padding."""
+    masks = {part or explained.primary: own for part, own in model.masks(x).items()}
+    given: dict[str, Any] = dict(explained.masks)
+    if mask is not None:
+        given |= dict(mask) if isinstance(mask, Mapping) else {explained.primary: mask}
+    for part, values in given.items():
+        if part not in explained.inputs:
+            raise InputError(f"a mask is given for {part!r}; the inputs are {list(explained.inputs)}")
+        own = _read_mask(values, explained.inputs[part])
+        masks[part] = masks[part] & own if part in masks else own
+    return masks
+
+
+def _read_mask(mask: Any, inputs: xr.DataArray) -> np.ndarray:
+    over = inputs.isel(channel=0, drop=True) if "channel" in inputs.dims else inputs
+    accepted = f"accepted is an array of bool of shape {over.shape}"
+    if isinstance(mask, xr.DataArray):
+        # By its labels, as a baseline.
+        mask = resolve_baseline(mask.astype(float), over.astype(float))[0].broadcast_like(over).transpose(*over.dims)
+    values = read_array(mask, "the mask", accepted)
+    if values.dtype.kind not in "biuf" or values.shape != over.shape or not np.isin(values, (0, 1)).all():
+        raise InputError(f"the mask has shape {values.shape} of {values.dtype}; accepted is bool of shape {over.shape}")
+    return values.astype(bool)
 
 
 def baseline_of(
-    name: str, model: Adapter, explained: Explained, x: Parts, mask: np.ndarray | None, baseline: Any
+    name: str, model: Adapter, explained: Explained, x: Parts, masks: dict[str, np.ndarray], baseline: Any
 ) -> tuple[Parts, dict[str, Any], str]:
     """Return where the way starts, for each part, the variables that record it, and what to write of it."""
     several = len(explained.inputs) > 1
@@ -85,32 +98,40 @@ def baseline_of(
 
     def resolve(part: str, array: xr.DataArray) -> np.ndarray:
         own = baseline.get(part, 0.0) if isinstance(baseline, Mapping) else baseline
-        values, texts[part] = resolve_baseline(own, array)
+        values, texts[part] = resolve_baseline(own, array, mask=masks.get(part))
         if values.ndim and part not in explained.embedded:
             recorded.update(explained.variables("baseline", {part: values} if several else values))
         return values.values.reshape([values.sizes.get(dim, 1) for dim in array.dims])
 
     start = explained.parts(resolve)
-    if mask is not None:
-        main = start[explained.primary] if isinstance(start, dict) else start
-        own = x[explained.primary] if isinstance(x, dict) else x
-        main = np.where(mask.reshape(*mask.shape, *[1] * (own.ndim - 2)), main, own).astype(own.dtype)
-        start = {**start, explained.primary: main} if isinstance(start, dict) else main
-        if not explained.embedded:
-            # Padding stays as it is on the way from the baseline: anything else there would be real to the model.
-            _check_padding(name, model, start if not several else None, mask)
+    # Padding stays as it is on the way from the baseline: anything else there would be real to the model.
+    if isinstance(start, dict) and isinstance(x, dict):
+        start = {part: _pinned(values, x[part], masks.get(part)) for part, values in start.items()}
+    elif not isinstance(start, dict) and not isinstance(x, dict):
+        start = _pinned(start, x, masks.get(explained.primary))
+    if masks and not explained.embedded:
+        _check_padding(name, model, explained, start, masks)
     text = next(iter(texts.values())) if len(set(texts.values())) == 1 else json.dumps(texts)
     return start, recorded, text
 
 
-def _check_padding(name: str, model: Adapter, start: Parts | None, mask: np.ndarray) -> None:
-    at_start = None if start is None else model.mask(start)
-    lost = int((mask & ~at_start).sum()) if at_start is not None else 0
+def _pinned(start: np.ndarray, x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    if mask is None:
+        return start
+    return np.where(mask.reshape(*mask.shape, *[1] * (x.ndim - 2)), start, x).astype(x.dtype)
+
+
+def _check_padding(name: str, model: Adapter, explained: Explained, start: Parts, masks: dict[str, np.ndarray]) -> None:
+    rows = {len(array) for array in (start.values() if isinstance(start, dict) else [start])}
+    if rows != {len(explained.main)}:
+        return
+    at_start = {part or explained.primary: mask for part, mask in model.masks(start).items()}
+    lost = sum(int((mask & ~at_start[part]).sum()) for part, mask in masks.items() if part in at_start)
     if lost:
+        real = sum(int(mask.sum()) for mask in masks.values())
         warnings.warn(
-            f"{name}: at the baseline the model masks {lost} of {int(mask.sum())} real timesteps, because the "
-            "baseline is its mask value; the way from there starts with a jump. Pass a baseline that is not masked, "
-            "such as 'mean'",
+            f"{name}: at the baseline the model masks {lost} of {real} real timesteps, because the baseline is its "
+            "mask value; the way from there starts with a jump. Pass a baseline that is not masked, such as 'mean'",
             AttrkitWarning,
             stacklevel=6,
         )

@@ -17,12 +17,12 @@ from attrkit.errors import InputError
 from attrkit.explained import Explained
 from attrkit.methods import find_method
 from attrkit.parts import Parts
-from attrkit.question import Asked, baseline_of, mask_of, targets_of
+from attrkit.question import Asked, baseline_of, masks_of, targets_of
 from attrkit.result_checks import check_result, check_saturation
 from attrkit.targets import label_prediction
 
 # What a method is handed if it has a parameter of this name; all others are its options.
-_GIVEN = ("target", "prediction", "baseline", "layer", "mask", "seed", "inputs")
+_GIVEN = ("target", "prediction", "baseline", "layer", "mask", "masks", "seed", "inputs")
 
 
 def run_method(
@@ -43,7 +43,7 @@ def run_method(
     by_gradient = getattr(function, "needs_gradient", False)
     if by_gradient:
         adapter.check_gradient()
-        explained = at_embeddings(adapter, explained, asked.embedding)
+        explained = at_embeddings(adapter.configured(batch_size=batch_size), explained, asked.embedding)
     question = explained.question(head=asked.target if callable(asked.target) else None, logits=asked.logits)
     model = adapter.configured(batch_size=batch_size, show_progress=show_progress, question=question)
     if asked.output_labels is None and not callable(asked.target):
@@ -75,6 +75,10 @@ def run_method(
     coords: dict[Hashable, Any] = {}
     if targets and not asked.every_output:
         coords = {"target": ("sample", targets[0].label)}
+    if "attention" in variables and not explained.one_calendar:
+        # Which of the inputs a layer runs over is not known, so its timesteps are counted.
+        own = variables["attention"].sizes
+        coords |= {dim: np.arange(own[dim]) for dim in ("query_timestep", "key_timestep") if dim in own}
     ds = schema.build(variables, inputs=explained.main, coords=coords, attrs=attrs)
     for target in targets if "target" in takes else ():
         values = prediction[np.arange(len(prediction)), target.index]
@@ -94,15 +98,25 @@ def _given(
         attrs["explained_at"] = ", ".join(explained.layers.values())
     if asked.logits:
         attrs["explained_before"] = "softmax or sigmoid"
-    mask = mask_of(model, explained, x, asked.mask)
-    given: dict[str, Any] = {"inputs": explained.main, "layer": asked.layer, "mask": mask, "seed": asked.seed}
+    masks = masks_of(model, explained, x, asked.mask)
+    given: dict[str, Any] = {
+        "inputs": explained.main,
+        "layer": asked.layer,
+        "mask": masks.get(explained.primary),
+        # One for each part, in the form of the parts.
+        "masks": {part: masks.get(part) for part in x} if isinstance(x, dict) else masks.get(explained.primary),
+        "seed": asked.seed,
+    }
+    variables |= {
+        f"mask_{part}": explained.place_mask(part, own) for part, own in masks.items() if part != explained.primary
+    }
     if asked.target is not None or "target" in takes or "prediction" in takes:
         given["prediction"] = model.predict(x)
     if asked.target is not None or "target" in takes:
         # A method that does not depend on the target keeps it all the same: what was asked of all methods alike.
         given["targets"], attrs["target"] = targets_of(model, asked, given["prediction"])
     if "baseline" in takes:
-        given["baseline"], recorded, attrs["baseline"] = baseline_of(name, model, explained, x, mask, asked.baseline)
+        given["baseline"], recorded, attrs["baseline"] = baseline_of(name, model, explained, x, masks, asked.baseline)
         variables |= recorded
     if "seed" in takes:
         attrs["seed"] = asked.seed
@@ -128,8 +142,8 @@ def _variables(result: Any, explained: Explained, asked: Asked) -> dict[str, Any
 
 def _along_outputs(found: Sequence[dict[str, Any]], labels: Sequence[Any]) -> dict[str, Any]:
     """Join what was found for each output along a dim ``output``, after the samples."""
-    joined = {}
-    for name in found[0]:
+    joined = {"prediction": found[0]["prediction"]} if "prediction" in found[0] else {}
+    for name in [name for name in found[0] if name not in joined]:
         arrays = [_labelled(name, one[name]) for one in found]
         whole = xr.concat(arrays, xr.DataArray(list(labels), dims="output", name="output"), combine_attrs="override")
         joined[name] = whole.transpose("sample", "output", ...)

@@ -110,7 +110,10 @@ def pad(series: Sequence[Any], *, value: float = 0.0, side: str = "right") -> xr
             raise InputError(f"series {i} has {dict(one.sizes)}, series 0 {dict(first.sizes)}; they differ in channels")
     length = max(one.sizes["timestep"] for one in samples)
     stamped = all(one["timestep"].dtype.kind == "M" for one in samples)
-    out = np.full((len(samples), length, *first.shape[1:]), value, np.result_type(*[one.dtype for one in samples]))
+    dtype = np.result_type(*[one.dtype for one in samples])
+    if not isinstance(value, int | float) or (dtype.kind in "iu" and value != int(value)) or not np.isfinite(value):
+        raise InputError(f"value={value!r} cannot stand in series of {dtype}; accepted is a finite number of that type")
+    out = np.full((len(samples), length, *first.shape[1:]), value, dtype)
     mask = np.zeros((len(samples), length), bool)
     times = np.full(mask.shape, np.datetime64("NaT", "ns"))
     for i, one in enumerate(samples):

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import attrkit
-from attrkit.errors import InputError
+from attrkit.errors import InputError, RefusedError
 from attrkit.inputs import Input, label_each
 
 SERIES = np.random.default_rng(0).standard_normal((3, 5, 2))
@@ -70,3 +70,102 @@ def test_nothing_to_explain_is_refused():
         attrkit.extract(f, {}, "occlusion")
     with pytest.raises(InputError, match=r"inputs differ in their samples: \{'series': 3, 'static': 2\}"):
         attrkit.extract(f, {"series": SERIES, "static": STATIC[:2]}, "occlusion")
+
+
+def two(a, b):
+    return (a * b).sum((1, 2))
+
+
+def labelled(values, **coords):
+    return xr.DataArray(values, dims=("sample", "timestep", "channel"), coords=coords)
+
+
+def explain(given, **options):
+    return attrkit.extract(two, given, "occlusion", show_progress=False, **options)
+
+
+def test_inputs_that_label_their_samples_differently_are_refused():
+    with pytest.raises(InputError, match=r"'a' and 'b' label their samples differently.*array.sel"):
+        explain({"a": labelled(SERIES, sample=list("xyz")), "b": labelled(SERIES, sample=list("zyx"))})
+    ds = explain({"a": SERIES, "b": labelled(SERIES, sample=list("xyz"))})
+    assert ds["sample"].values.tolist() == list("xyz")
+
+
+def test_time_stamps_of_each_input_stay_its_own():
+    days = {name: pd.date_range(start, periods=7, freq="D") for name, start in (("a", "2020"), ("b", "2021"))}
+    frames = {name: pd.DataFrame(SERIES.reshape(-1, 2)[:7], index=index) for name, index in days.items()}
+    ds = explain({name: attrkit.windows(frame, 5) for name, frame in frames.items()})
+    assert str(ds["time"].values[0, 0])[:4] == "2020"
+    assert str(ds["time_b"].values[0, 0])[:4] == "2021"
+
+
+def test_each_input_has_its_own_padding():
+    a, b = attrkit.pad([*SERIES]), attrkit.pad([SERIES[0], SERIES[1, :3], SERIES[2, :1]])
+    ds = explain({"a": a, "b": b}, baseline="mean")
+    assert bool(ds["mask"].all())
+    np.testing.assert_array_equal(ds["mask_b"], b["mask"])
+    np.testing.assert_array_equal(ds["attribution_b"].values[~b["mask"].values], 0)
+    assert float(abs(ds["attribution"].values[1, :3]).min()) > 0
+    said = explain({"a": SERIES, "b": SERIES}, mask={"b": b["mask"].values})
+    np.testing.assert_array_equal(said["mask_b"], b["mask"])
+    with pytest.raises(InputError, match=r"a mask is given for 'c'; the inputs are \['a', 'b'\]"):
+        explain({"a": SERIES, "b": SERIES}, mask={"c": b["mask"].values})
+
+
+def test_a_mask_is_read_by_its_labels():
+    keep = np.arange(5)[None] < np.array([5, 3, 1])[:, None]
+    x = labelled(SERIES, sample=list("xyz"))
+    turned = xr.DataArray(keep, dims=("sample", "timestep"), coords={"sample": list("xyz")}).sel(sample=list("zyx")).T
+    ds = attrkit.extract(lambda x: x.sum((1, 2)), x, "occlusion", mask=turned, show_progress=False)
+    np.testing.assert_array_equal(ds["mask"], keep)
+
+
+def test_what_was_explained_keeps_its_padding():
+    x = attrkit.pad([SERIES[0], SERIES[1, :3] + 4], value=-5.0)
+    once = attrkit.extract(lambda x: x.sum((1, 2)), x, "occlusion", baseline="mean", window=2, show_progress=False)
+    again = attrkit.extract(lambda x: x.sum((1, 2)), once, "occlusion", baseline="mean", window=2, show_progress=False)
+    xr.testing.assert_equal(again["attribution"], once["attribution"])
+    np.testing.assert_array_equal(again["mask"], x["mask"])
+    # Neither the mean nor a window takes padding for something real.
+    np.testing.assert_allclose(once["baseline"], np.concatenate([SERIES[0], SERIES[1, :3] + 4]).mean(axis=0))
+    np.testing.assert_array_equal(once["attribution"].values[~x["mask"].values], 0)
+
+
+def test_a_single_input_goes_where_its_name_says():
+    def either(a=None, b=None):
+        return (a if a is not None else 10 * b).sum((1, 2))
+
+    ds = attrkit.extract(either, {"b": SERIES}, "occlusion", show_progress=False)
+    np.testing.assert_allclose(ds["prediction"], 10 * SERIES.sum((1, 2)))
+
+
+def test_static_inputs_beside_token_ids_are_static():
+    def scored(ids, static):
+        return ids.sum(1) * static.sum(1)
+
+    given = {"ids": np.arange(12).reshape(3, 4), "static": STATIC}
+    ds = attrkit.extract(scored, given, "occlusion", show_progress=False)
+    assert ds["attribution_static"].dims == ("sample", "channel_static")
+    mean = attrkit.extract(scored, given, "occlusion", baseline={"static": "mean"}, show_progress=False)
+    np.testing.assert_allclose(mean["baseline_static"], STATIC.mean(axis=0))
+
+
+def test_samples_in_the_wrong_place_are_refused():
+    # Running sums over samples: the first is right, whatever the batch.
+    with pytest.raises(RefusedError, match=r"in another place of the batch.*batch_first=True"):
+        attrkit.extract(lambda x: x.sum((1, 2)).cumsum(), SERIES, "occlusion", show_progress=False)
+    with pytest.raises(RefusedError, match="3 of the model's 3 outputs for the first batch are NaN or infinite"):
+        attrkit.extract(lambda x: x.sum((1, 2)) * np.nan, SERIES, "occlusion", show_progress=False)
+
+
+def test_a_function_of_the_output_is_checked_each_time():
+    adapter = attrkit.adapt(lambda x: x.sum(1))
+    attrkit.extract(adapter, SERIES, "occlusion", target=0, show_progress=False)
+    for target, error, message in (
+        (lambda outputs: (outputs - outputs.mean(0))[:, 0], RefusedError, "depends on the other samples"),
+        (lambda outputs: outputs.sum(), InputError, "one value for the whole batch; one a sample is needed"),
+        (lambda outputs: outputs.logits, InputError, "the function given as target fails on the model's outputs"),
+        (lambda outputs: 3.0, InputError, "returns a float; accepted is one value a sample"),
+    ):
+        with pytest.raises(error, match=message):
+            attrkit.extract(adapter, SERIES, "occlusion", target=target, show_progress=False)

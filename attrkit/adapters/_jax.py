@@ -33,7 +33,7 @@ class JaxAdapter(Adapter):
         """Give the model the arrays that a pass left."""
 
     def _compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        whole = (key, self.question.head, self.question.logits)
+        whole = (key, self.question.logits)
         if whole not in self._traced:
             self._traced[whole] = self._jax.jit(make())
         compiled = self._traced[whole]

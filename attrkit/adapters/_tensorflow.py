@@ -20,7 +20,7 @@ class TensorFlowAdapter(Adapter):
         self._tf = tf
 
     def _compiled(self, key: Any, specs: Sequence[Any], make: Callable[[], Callable[..., Any]]) -> Any:
-        whole = (key, self.question.head, self.question.logits, *((tuple(s.shape), s.dtype) for s in specs))
+        whole = (key, self.question.logits, *((tuple(s.shape), s.dtype) for s in specs))
         if whole not in self._traced:
             try:
                 self._traced[whole] = self._tf.function(make()).get_concrete_function(*specs)

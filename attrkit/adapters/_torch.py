@@ -54,7 +54,7 @@ class TorchAdapter(Adapter):
             return self._forward(feed, readers, training)
         except AttrkitError:
             raise
-        except (RuntimeError, TypeError, ValueError, IndexError) as err:
+        except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as err:
             if isinstance(err, self._torch.OutOfMemoryError):
                 raise
             shapes = ", ".join(f"{name} {tuple(values.shape)} of {values.dtype}" for name, values in feed.items())

@@ -8,7 +8,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -71,6 +71,8 @@ class Question:
         Parts of shape (sample, 1, channel) that the model takes as (sample, channel).
     head : callable, optional
         Maps the model's outputs, in the framework's own tensors, to one value a row.
+    by_name : bool
+        The user named the inputs: a single one is passed by its name too.
     logits : bool
         Explain what goes into the softmax or sigmoid that makes the output.
     """
@@ -80,6 +82,7 @@ class Question:
     static: frozenset[str] = frozenset()
     head: Callable[[Any], Any] | None = None
     logits: bool = False
+    by_name: bool = False
 
 
 Feed = dict[str, np.ndarray]
@@ -123,7 +126,7 @@ class Adapter(ABC):
         self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
         # Lists and dicts, so that copies with other settings share them.
-        self._steady: list[bool] = []
+        self._steady: set[bool] = set()
         self._traced: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
@@ -139,6 +142,9 @@ class Adapter(ABC):
         other.cost = Counter()
         if question is not None:
             other.question = question
+            if question.head is not None:
+                # A function may change what it closes over: what is compiled with it lives no longer than the question.
+                other._traced, other._steady = {}, set()
         return other
 
     @property
@@ -154,7 +160,9 @@ class Adapter(ABC):
         """
         parts: list[np.ndarray] = []
         for feed, rows in self._batches(x, "predict", sample):
-            flat = self._flat(self._predict(feed)) if self._steady else self._predict_first(feed)
+            flat = (
+                self._flat(self._predict(feed)) if self.question.logits in self._steady else self._predict_first(feed)
+            )
             parts.append(flat[:rows])
             self.cost["forward_evaluations"] += rows
         return np.concatenate(parts)
@@ -275,6 +283,10 @@ class Adapter(ABC):
         }
         return np.concatenate(predictions), joined
 
+    def left_as_found(self) -> AbstractContextManager[Any]:
+        """Put back, when the block ends, what the model's own passes have changed of it."""
+        return nullcontext()
+
     def check_gradient(self) -> None:  # noqa: B027
         """Refuse, before any work, a model that has no gradient."""
 
@@ -291,9 +303,12 @@ class Adapter(ABC):
         """Whether an input can be explained; one that cannot, such as an attention mask, is handed on as it is."""
         return True
 
-    def mask(self, x: Parts) -> np.ndarray | None:
-        """Return which timesteps the model takes for real, bool of shape (sample, timestep); None without a mask."""
-        return None
+    def masks(self, x: Parts) -> dict[str, np.ndarray]:
+        """Return which timesteps the model takes for real, bool of shape (sample, timestep), by part that is padded.
+
+        A single array has the name ``""``.
+        """
+        return {}
 
     # ---- feeds: what one pass of the model gets ---------------------------------------------------------------
 
@@ -332,9 +347,36 @@ class Adapter(ABC):
 
     # ---- checks -----------------------------------------------------------------------------------------------
 
+    def _headed(self, outputs: Any) -> Any:
+        """Return what is explained of the model's outputs by a function of the user's."""
+        assert self.question.head is not None
+        try:
+            value = self.question.head(outputs)
+        except Exception as err:  # A user's function may raise anything.
+            kinds = f"a {type(outputs).__name__}" + (f" of {list(outputs)}" if isinstance(outputs, Mapping) else "")
+            raise InputError(f"the function given as target fails on the model's outputs, {kinds}: {err!r}") from err
+        out_of_place = isinstance(value, np.ndarray) and self.framework != "numpy"
+        if not hasattr(value, "shape") or out_of_place:
+            raise InputError(
+                f"the function given as target returns a {type(value).__name__}; accepted is one value a sample, in "
+                "the framework's own tensors"
+            )
+        if not len(value.shape):
+            raise InputError(
+                "the function given as target returns one value for the whole batch; one a sample is needed"
+            )
+        return value
+
     def _flat(self, named: list[tuple[str, np.ndarray]]) -> np.ndarray:
+        wrong = [f"{name} of shape {values.shape}" for name, values in named if not values.ndim]
+        if wrong:
+            raise RefusedError(
+                f"the model gives {', '.join(wrong)}; outputs must have samples on their first axis, of one sample too"
+            )
         self._outputs = tuple(Output(name, values.shape[1:]) for name, values in named)
-        return np.concatenate([values.reshape(len(values), -1) for _, values in named], axis=1)
+        # Differences of outputs are taken, and those of unsigned integers would wrap around.
+        flat = [values if values.dtype.kind == "f" else values.astype(float) for _, values in named]
+        return np.concatenate([values.reshape(len(values), -1) for values in flat], axis=1)
 
     def _check_forward(self, expected: np.ndarray, got: np.ndarray) -> None:
         scale, difference = _difference(expected, got)
@@ -357,14 +399,24 @@ class Adapter(ABC):
                 )
             among = self._flat(named)
             alone = self._flat(self._predict({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()}))
+            # Where samples and timesteps are mixed up, the first sample may be right and the order tells.
+            turned = self._flat(self._predict({key: a[::-1].copy() for key, a in feed.items()}))[::-1]
+        if not np.isfinite(among).all():
+            raise RefusedError(
+                f"{int((~np.isfinite(among)).sum())} of the model's {among.size} outputs for the first batch are NaN "
+                "or infinite; there is nothing to explain"
+            )
         scale, difference = _difference(among[:1], alone[:1])
+        if difference <= 10 * self.precision * scale:
+            scale, difference = _difference(among, turned)
         if not difference <= 10 * self.precision * scale:
             raise RefusedError(
-                f"the model's output for the first sample differs by {difference:.3g} (of {scale:.3g}) when the "
-                "sample is run by itself: it is random at inference, or depends on the other samples of the batch "
-                "(a layer called with training=True?); such an output has no explanation of its own"
+                f"the model's output for a sample differs by {difference:.3g} (of {scale:.3g}) when the sample is run "
+                "by itself or in another place of the batch: it is random at inference, or depends on the other "
+                "samples of the batch (a layer called with training=True, or samples taken for timesteps: "
+                "batch_first=True?); such an output has no explanation of its own"
             )
-        self._steady.append(True)
+        self._steady.add(self.question.logits)
         return among
 
     def _bar(self, label: str, total: int) -> Any:

@@ -57,9 +57,9 @@ class Function(Adapter):
             # By position, which some functions insist on.
             outputs = self.model(*(feed[name] for name in names))
         else:
-            outputs = self.model(*feed.values()) if len(feed) == 1 else self.model(**feed)
+            outputs = self.model(*feed.values()) if len(feed) == 1 and not self.question.by_name else self.model(**feed)
         if self.question.head is not None:
-            outputs = self.question.head(outputs)
+            outputs = self._headed(outputs)
         if isinstance(outputs, Mapping):
             return {str(name): value for name, value in outputs.items()}, {}
         if isinstance(outputs, list | tuple):

@@ -1,5 +1,6 @@
 """Keras models, version 2 and 3, on any backend: functional, Sequential and subclassed."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, before_softmax, with_imposed
-from attrkit.errors import InputError, RefusedError, UnknownModelError
+from attrkit.errors import AttrkitWarning, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
-from attrkit.parts import Parts, arrays_of
+from attrkit.parts import Parts
 
 HANDLES = (
     "keras.src.models.model",
@@ -84,7 +85,7 @@ class KerasModel(Adapter):
             found.append(entry if nth == 1 else entry._replace(path=f"{entry.path}#{nth}"))
         return found
 
-    def mask(self, x: Parts) -> np.ndarray | None:  # noqa: D102
+    def masks(self, x: Parts) -> dict[str, np.ndarray]:  # noqa: D102
         # Masking has a mask_value, an Embedding that masks has mask_zero; subclasses of theirs too.
         masking = [
             entry.path
@@ -92,11 +93,30 @@ class KerasModel(Adapter):
             if hasattr(entry.layer, "mask_value") or getattr(entry.layer, "mask_zero", False) is True
         ]
         if not masking:
-            return None
+            return {}
         _, readings = self.read(x, dict.fromkeys(masking, _read_mask))
-        masks = [call["mask"] for calls in readings.values() for call in calls if "mask" in call]
-        # One of another length is that of a shortened sequence, and says nothing of the input's timesteps.
-        return next((mask.astype(bool) for mask in masks if mask.shape == arrays_of(x)[0].shape[:2]), None)
+        parts = dict(x) if isinstance(x, Mapping) else {"": x}
+        found: dict[str, np.ndarray] = {}
+        for call in (call for calls in readings.values() for call in calls if "mask" in call):
+            # One of another length is that of a shortened sequence, and says nothing of the input's timesteps.
+            fits = [
+                name
+                for name, values in parts.items()
+                if name not in self.question.static and values.shape[:2] == call["mask"].shape
+            ]
+            if len(fits) > 1:
+                own = {name: self.question.context.get(name, values) for name, values in parts.items()}
+                fits = [name for name in fits if np.array_equal(own[name], call["masked"])]
+                if not fits:
+                    warnings.warn(
+                        f"the model masks timesteps behind other layers, and {', '.join(parts)} have as many: which of "
+                        "them is padded is not known; say it with mask={name: ...}",
+                        AttrkitWarning,
+                        stacklevel=2,
+                    )
+            for name in fits:
+                found.setdefault(name, call["mask"].astype(bool))
+        return found
 
     def _forward(
         self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
@@ -147,7 +167,7 @@ class KerasModel(Adapter):
         if self.question.logits:
             outputs = before_softmax(outputs, seen)
         if self.question.head is not None:
-            return {"output": self.question.head(outputs)}
+            return {"output": self._headed(outputs)}
         if isinstance(outputs, Mapping):
             return {str(name): value for name, value in outputs.items()}
         if not isinstance(outputs, list | tuple):
@@ -262,7 +282,8 @@ def _activation_name(layer: Any) -> str:
 
 def _read_mask(call: Call) -> tuple[Any, dict[str, Any]]:
     mask = call.layer.compute_mask(call.args[0])
-    return call.original(*call.args, **call.kwargs), {} if mask is None else {"mask": mask}
+    read = {} if mask is None else {"mask": mask, "masked": call.args[0]}
+    return call.original(*call.args, **call.kwargs), read
 
 
 def _walk(parent: Any, *, prefix: str, seen: set[int]) -> Iterator[Layer]:

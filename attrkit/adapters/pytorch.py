@@ -4,7 +4,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, cached_property
 from typing import Any
 
@@ -122,7 +122,7 @@ class TorchModule(TorchAdapter):
     def _arguments(self, feed: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments by position and by name; a single one needs no name."""
         given = {name: values for name, values in feed.items() if not name.startswith(LAYER)}
-        if len(given) == 1:
+        if len(given) == 1 and not self.question.by_name:
             return list(given.values()), {}
         return [], given
 
@@ -131,7 +131,7 @@ class TorchModule(TorchAdapter):
         if self.question.logits:
             outputs = before_softmax(outputs, seen)
         if self.question.head is not None:
-            return {"output": self.question.head(outputs)}
+            return {"output": self._headed(outputs)}
         tensor = self._torch.Tensor
         if isinstance(outputs, tensor):
             return {"output": outputs}
@@ -171,20 +171,31 @@ class TorchModule(TorchAdapter):
                 stacklevel=2,
             )
 
+    def left_as_found(self) -> AbstractContextManager[Any]:  # noqa: D102
+        return self._state_restored()
+
     @contextmanager
     def _state_restored(self) -> Iterator[None]:
         torch = self._torch
         devices = [self._device] if self._device.type == "cuda" else []
-        state = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        # A pass may write into a buffer, or put another in its place.
+        state = [
+            (module._buffers, name, buffer, buffer.clone())
+            for module in self.model.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
         try:
             with torch.random.fork_rng(devices):
                 yield
         finally:
             with torch.no_grad():
-                for buffer, value in state:
+                for held, name, buffer, value in state:
                     # A write, even of the same values, spoils a backward pass of the user's that needs the buffer.
                     if not torch.equal(buffer, value):
                         buffer.copy_(value)
+                    if held.get(name) is not buffer:
+                        held[name] = buffer
 
 
 def adapt(model: Any) -> Adapter:

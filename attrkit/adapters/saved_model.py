@@ -63,7 +63,7 @@ class SavedModel(TensorFlowAdapter):
         if self.question.logits:
             outputs = before_softmax(outputs, [])
         if self.question.head is not None:
-            outputs = self.question.head(next(iter(outputs.values())) if len(outputs) == 1 else outputs)
+            outputs = self._headed(next(iter(outputs.values())) if len(outputs) == 1 else outputs)
             return {"output": outputs}, {}
         return ({"output": next(iter(outputs.values()))} if len(outputs) == 1 else outputs), {}
 

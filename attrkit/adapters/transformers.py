@@ -43,9 +43,11 @@ class Transformer(TorchModule):
             return name in ("input_ids", self._pretrained.main_input_name)
         return not name.startswith(("decoder_", "labels")) and not name.endswith("_mask")
 
-    def mask(self, x: Parts) -> np.ndarray | None:  # noqa: D102
+    def masks(self, x: Parts) -> dict[str, np.ndarray]:  # noqa: D102
         given = self.question.context.get("attention_mask")
-        return given.astype(bool) if given is not None and given.ndim == 2 else None
+        if given is None or given.ndim != 2:
+            return {}
+        return {next(iter(x)) if isinstance(x, Mapping) else "": given.astype(bool)}
 
     @property
     def output_labels(self) -> list[str] | None:  # noqa: D102

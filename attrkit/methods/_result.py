@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attrkit.parts import OUTPUT as OUTPUT
 from attrkit.parts import Parts, each
 from attrkit.schema import default_dims
 
-OUTPUT = "output"
 OUTPUT_PER_INPUT = "output / input"
 
 

@@ -66,7 +66,8 @@ def integrated_gradients(
     values = each(lambda a, b, slope: (a - b) * slope, x, start, slopes)
     # Where all samples share the baseline, and the model sees nothing else of them, one row is enough.
     alike = not model.question.context and all(len(array) == 1 for array in arrays_of(baseline))
-    at_start = model.predict(each(lambda b: np.ascontiguousarray(b[:1] if alike else b), start))
+    at_start = model.predict(each(lambda b: np.ascontiguousarray(b[:2] if alike else b), start))
+    at_start = at_start[:1] if alike else at_start
     at_start = np.broadcast_to(at_start, prediction.shape)
     rows = np.arange(len(prediction))
     change = prediction[rows, target].astype(float) - at_start[rows, target]

@@ -19,6 +19,7 @@ def occlusion(
     *,
     prediction: np.ndarray,
     baseline: Parts,
+    masks: Any = None,
     window: int = 1,
     stride: int | None = None,
     per_channel: bool = True,
@@ -35,6 +36,8 @@ def occlusion(
         The model's outputs at `x`, laid flat.
     baseline : Parts of the dims of `x`, each of its length or 1
         What a replaced value becomes.
+    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, optional
+        False where padded: nothing is put down there.
     window : int, default 1
         Timesteps replaced at once.
     stride : int, optional
@@ -67,8 +70,16 @@ def occlusion(
         name: _occlude(model, x, name, start, kept, target, min(window, array.shape[1]), stride, per_channel)
         for (name, array), start in zip(named.items(), starts_from.values(), strict=True)
     }
+    real = _by_name(masks) if masks is not None else {}
+    found = {name: _only_real(values, real.get(name)) for name, values in found.items()}
     values = found if isinstance(x, Mapping) else found[""]
     return {"attribution": attribution(values, long_name="occlusion", units=OUTPUT)}
+
+
+def _only_real(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    if mask is None:
+        return values
+    return np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
 
 
 def _by_name(parts: Parts) -> dict[str, np.ndarray]:

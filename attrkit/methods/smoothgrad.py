@@ -17,7 +17,7 @@ def smoothgrad(
     x: Parts,
     target: np.ndarray,
     *,
-    mask: np.ndarray | None = None,
+    masks: Any = None,
     n_samples: int = 32,
     noise_scale: float = 0.15,
     seed: int = 0,
@@ -30,7 +30,7 @@ def smoothgrad(
     x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
-    mask : ndarray of bool of shape (sample, timestep), optional
+    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, optional
         False where padded; padding stays as it is, because noise would make it real.
     n_samples : int, default 32
         Noisy copies of each sample.
@@ -53,7 +53,8 @@ def smoothgrad(
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
     if not noise_scale >= 0:
         raise InputError(f"noise_scale must be 0 or more, got {noise_scale}")
-    scale = each(lambda a: noise_scale * _spread(a, mask), x)
+    masks = each(lambda a: None, x) if masks is None else masks
+    scale = each(lambda a, mask: noise_scale * _spread(a, mask), x, masks)
 
     def noise(samples: np.ndarray, steps: np.ndarray) -> Any:
         def draw(part: int, scale: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ def smoothgrad(
 def _spread(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return the range over real timesteps, of the shape of `x`, 0 at padding."""
     real = np.ones_like(x, bool)
-    if mask is not None and mask.shape == x.shape[:2]:
+    if mask is not None:
         real &= mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
     high, low = (
         np.where(real, x, -np.inf).max(axis=1, keepdims=True),

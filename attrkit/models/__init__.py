@@ -65,7 +65,8 @@ def load_model(
     >>> model = attrkit.load_model("trained.keras")
     >>> [layer.name for layer in model.layers][:2]
     ['lstm', 'attention']
-    >>> net = attrkit.load_model("state.pt", into=MyNet())
+
+    Weights of torch go into a module that you build, ``attrkit.load_model("state.pt", into=MyNet())``.
     """
     try:
         source = Path(path)

@@ -166,6 +166,9 @@ def test_a_model_that_fails_leaves_nothing_behind(x):
             return self.last(self.first(inputs)) + inputs[:, :7]
 
     model = Broken()
+    model.first.build((None, 12, 3))
+    model.last.build((None, 12, 4))
+    model.built = True
     with pytest.raises(InputError, match=r"fails on inputs of shape \(sample, 12, 3\)"):
         attrkit.layer_outputs(model, x, "first")
     assert "call" not in vars(model.first)

@@ -182,7 +182,9 @@ def test_embeddings_that_cannot_be_chosen_are_refused():
     assert explain(model, ids, "gradient", embedding="a").attrs["explained_at"] == "a"
     with pytest.raises(InputError, match="no embedding is named 'c'; there are a, b"):
         explain(model, ids, "gradient", embedding="c")
-    with pytest.raises(InputError, match="embedding_reduction='mean' is not known; accepted are sum, abs_sum, norm"):
+    with pytest.raises(
+        InputError, match="embedding_reduction='mean' is not known; accepted are auto, sum, abs_sum, norm"
+    ):
         explain(token_model(), ids, "gradient", embedding_reduction="mean")
     counts = keras.Model(inputs, layers.Dense(1)(layers.Rescaling(0.5)(inputs)))
     with pytest.raises(

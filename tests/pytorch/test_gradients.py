@@ -349,7 +349,9 @@ def test_token_ids_are_explained_at_their_embedding(dtype):
     expected = torch.autograd.grad(double.after(embedded).sum(), embedded)[0].numpy()
     ds = explain(model, ids, "gradient", embedding_reduction=None)
     np.testing.assert_allclose(ds["attribution"], expected, atol=1e-6)
-    np.testing.assert_allclose(explain(model, ids, "gradient")["attribution"], expected.sum(-1), atol=1e-6)
+    slopes = explain(model, ids, "gradient")["attribution"]
+    np.testing.assert_allclose(slopes, np.linalg.norm(expected, axis=-1), atol=1e-6)
+    assert slopes.attrs["cell_methods"] == "channel: norm"
     ds = explain(model, ids, "integrated_gradients", n_steps=32)
     np.testing.assert_allclose(
         ds["attribution"].sum("timestep"), ds["prediction"] - ds["baseline_prediction"], atol=1e-5
