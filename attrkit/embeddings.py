@@ -44,18 +44,23 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
     embedded, layers = {}, {}
     for name in tokens:
         ids = explained.inputs[name]
-        hits = {}
+        hits, again = {}, []
         for path, calls in readings.items():
             own = [call["output"] for call in calls if "ids" in call and np.array_equal(call["ids"], ids.values)]
             # A layer that is called again, for another input, cannot be told apart by its path alone.
             if own and (len(calls) == 1 or adapter.embeds_by_call):
                 hits[path] = own[0]
+            elif own:
+                again.append(
+                    f"{path} embeds them and is called {len(calls)} times in a pass, so one call cannot be told"
+                )
         hits = {path: hit for path, hit in hits.items() if not any(other.startswith(f"{path}.") for other in hits)}
+        looked = ", ".join(readings) or "none"
         if not hits:
             raise RefusedError(
                 f"input {name!r} takes {ids.dtype}, and there is no gradient with respect to integers such as token "
-                f"ids; no layer that embeds them was found (looked at {', '.join(readings) or 'none'}). Use occlusion, "
-                "or attention"
+                f"ids; {again[0] if again else f'no layer that embeds them was found (looked at {looked})'}. Use "
+                "occlusion or attention, or hand the input on: explain= names those to explain"
             )
         if len(hits) > 1:
             raise InputError(f"several layers embed input {name!r}: {', '.join(hits)}; say which with embedding=")

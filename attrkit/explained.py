@@ -1,6 +1,6 @@
 """What of a model's inputs is explained: which arrays the methods see, and where their results belong."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,16 +119,26 @@ def _same_steps(a: xr.DataArray, b: xr.DataArray) -> bool:
     return a.indexes["timestep"].equals(b.indexes["timestep"])
 
 
-def explain_inputs(adapter: Adapter, inputs: Any) -> Explained:
-    """Label a user's inputs and split them into what can be explained and what is handed on."""
+def explain_inputs(adapter: Adapter, inputs: Any, only: Sequence[str] | str | None = None) -> Explained:
+    """Label a user's inputs and split them into what is explained and what is handed on; `only` names the former."""
     labelled = label_each(inputs, adapter.inputs, dtype=adapter.dtype)
+    chosen = [only] if isinstance(only, str) else only
+    wrong = [name for name in chosen or () if not isinstance(labelled.get(name), xr.DataArray)]
+    if wrong:
+        raise InputError(f"explain={wrong} cannot be explained or is no input; the inputs are {list(labelled)}")
     explained = {
         name: array
         for name, array in labelled.items()
-        if isinstance(array, xr.DataArray) and adapter.explains(name, array.values)
+        if isinstance(array, xr.DataArray)
+        and (adapter.explains(name, array.values) if chosen is None else name in chosen)
     }
     if not explained:
         raise InputError(f"none of the inputs {list(labelled)} can be explained; sequences of numbers or token ids can")
+    if not any("timestep" in array.dims for array in explained.values()):
+        raise InputError(
+            f"{', '.join(map(repr, explained))} is static, of shape (sample, channel); what is explained has one "
+            "sequence at least, of shape (sample, timestep, channel)"
+        )
     masks = {name: array["mask"].values for name, array in explained.items() if "mask" in array.coords}
     labels = _sample_labels(explained)
     explained = {

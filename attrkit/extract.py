@@ -31,6 +31,7 @@ def extract(
     logits: bool = False,
     embedding: str | None = None,
     embedding_reduction: str | None = "auto",
+    explain: str | Sequence[str] | None = None,
     **options: Any,
 ) -> xr.Dataset:
     """Ask one method what a trained model looks at.
@@ -75,6 +76,9 @@ def extract(
         How the units of an embedding become one value a token: ``"auto"`` is the sum where attributions share out the
         output, the norm where they are slopes, and the attribute ``cell_methods`` says which; None keeps them as
         channels.
+    explain : str or list of str, optional
+        Of several inputs, those to explain, by name; the others are handed on. All that can be, if not given: integers
+        that are a mask and no token ids look like token ids.
     **options
         The method's own options, such as ``n_steps`` or ``reduce``.
 
@@ -107,7 +111,7 @@ def extract(
     True
     """
     adapter = adapt(model)
-    explained = explain_inputs(adapter, inputs)
+    explained = explain_inputs(adapter, inputs, explain)
     asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
     with adapter.left_as_found():
         return run_method(
@@ -135,13 +139,14 @@ def compare(
     logits: bool = False,
     embedding: str | None = None,
     embedding_reduction: str | None = "auto",
+    explain: str | Sequence[str] | None = None,
 ) -> xr.DataTree:
     """Ask several methods the same question.
 
     Parameters
     ----------
     model, inputs, target, baseline, layer, batch_size, seed, show_progress, output_labels, mask, logits, embedding, \
-    embedding_reduction
+    embedding_reduction, explain
         As in `extract`; `baseline` and `layer` go to the methods that take them.
     methods : sequence of str or callable, or mapping
         Methods; or a mapping of a name of your choice to a method, or to a method with options:
@@ -166,7 +171,7 @@ def compare(
     ('sample', 'query_timestep', 'key_timestep')
     """
     adapter = adapt(model)
-    explained = explain_inputs(adapter, inputs)
+    explained = explain_inputs(adapter, inputs, explain)
     runs = _named_methods(methods)
     if not runs:
         raise InputError("no methods were given; name at least one")

@@ -45,7 +45,7 @@ def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[
         For a model of several inputs one each. One may be static, of shape (sample, channel). One that is of no number,
         or integers that are no sequence, such as lengths or an attention mask, is kept as it is.
     known : sequence of Input
-        The model's inputs as far as they are known; a plain function has none.
+        The model's inputs as far as they are known; of a plain function, the names of its arguments.
     dtype : str, optional
         What floats of inputs without a dtype of their own become.
 

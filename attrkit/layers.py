@@ -113,7 +113,9 @@ def layer_outputs(
     with adapter.left_as_found():
         prediction, readings = adapter.read(explained.parts(), dict.fromkeys(asked, _read_output), training=training)
     missed = [path for path in asked if path not in readings]
-    if missed and layer is not None:
+    # Of a part of a name, what is reached is enough.
+    exact = {layer} if isinstance(layer, str) else set(layer or ())
+    if layer is not None and (exact & set(missed) or len(missed) == len(asked)):
         raise RefusedError(f"the model's forward pass does not reach {', '.join(missed)}; there is no output to read")
     groups = {}
     for path, calls in ((path, readings[path]) for path in asked if path in readings):

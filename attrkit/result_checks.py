@@ -47,9 +47,10 @@ def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> Non
 
 def check_saturation(name: str, prediction: np.ndarray, explained: np.ndarray, outputs: Sequence[Output]) -> None:
     """Warn where the explained output is that of a saturated softmax."""
-    if len(outputs) > 1 or len(outputs[0].shape) != 1 or prediction.shape[1] < 2:
+    if len(outputs) > 1 or not outputs[0].shape or outputs[0].shape[-1] < 2:
         return
-    if prediction.min() < 0 or not np.allclose(prediction.sum(axis=1), 1, atol=1e-4):
+    shares = prediction.reshape(-1, outputs[0].shape[-1])
+    if shares.min() < 0 or not np.allclose(shares.sum(axis=1), 1, atol=1e-4):
         return
     count = int(((explained > SATURATED) | (explained < 1 - SATURATED)).sum())
     if count:

@@ -169,3 +169,15 @@ def test_a_function_of_the_output_is_checked_each_time():
     ):
         with pytest.raises(error, match=message):
             attrkit.extract(adapter, SERIES, "occlusion", target=target, show_progress=False)
+
+
+def test_what_is_explained_can_be_named():
+    given = {"series": SERIES, "static": STATIC, "lengths": np.array([5, 4, 3])}
+    whole = attrkit.extract(f, given, "occlusion", show_progress=False)
+    ds = attrkit.extract(f, given, "occlusion", explain="series", show_progress=False)
+    xr.testing.assert_allclose(ds["attribution"], whole["attribution"])
+    assert "attribution_static" not in ds
+    with pytest.raises(InputError, match=r"explain=\['lengths'\] cannot be explained or is no input; the inputs are"):
+        attrkit.extract(f, given, "occlusion", explain=["lengths"], show_progress=False)
+    with pytest.raises(InputError, match=r"'static' is static, of shape .*what is explained has one sequence at least"):
+        attrkit.extract(f, given, "occlusion", explain="static", show_progress=False)

@@ -121,6 +121,10 @@ class TensorFlowAdapter(Adapter):
 
         return add_gradients
 
+    def _headed(self, outputs: Any) -> Any:
+        # Autograph is for the model's code; of the user's function it may not even find the source.
+        return self._tf.autograph.experimental.do_not_convert(super()._headed)(outputs)
+
     def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
         """Return the explained output of each row, of outputs laid flat as `Adapter.predict` does."""
         tf = self._tf

@@ -324,7 +324,7 @@ class Adapter(ABC):
         feed = {}
         for name, key in self._keys(parts).items():
             values = _part(parts, name)
-            feed[key] = values[:, 0] if name in self.question.static else values
+            feed[key] = values[:, 0] if key in self.question.static else values
         if sample is not None:
             feed |= {name: values[sample] for name, values in self.question.context.items()}
         return feed
