@@ -395,7 +395,8 @@ class Adapter(ABC):
             if wrong:
                 raise RefusedError(
                     f"for a batch of {size} samples the model gives {', '.join(wrong)}; outputs must have samples on "
-                    "their first axis. A function of them that does can be explained: target=lambda outputs: outputs[0]"
+                    "their first axis, of a batch of one too (squeeze(-1), not squeeze()). A function of them that has "
+                    "can be explained: target=lambda outputs: outputs[0]"
                 )
             among = self._flat(named)
             alone = self._flat(self._predict({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()}))

@@ -435,3 +435,33 @@ def test_what_runs_again_in_the_backward_pass_runs_in_evaluation_mode_too(x):
 def test_torch_s_own_limits_are_told(x):
     with pytest.raises(RuntimeError, match="set use_reentrant=False"):
         explain(Saving(reentrant=True), x, "gradient")
+
+
+def test_samples_taken_for_timesteps_are_refused(x):
+    """The mistake of torch's default: the first sample of a batch is right, the others go on where it ended."""
+
+    class Confused(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.head = torch.nn.LSTM(3, 4), torch.nn.Linear(4, 1)
+
+        def forward(self, x):
+            return self.head(self.lstm(x)[0].mean(1))
+
+    with pytest.raises(RefusedError, match=r"in another place of the batch.*batch_first=True"):
+        explain(Confused(), x, "gradient")
+
+
+def test_a_model_that_squeezes_its_output_is_explained(x):
+    class Squeezed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(36, 1)
+
+        def forward(self, x):
+            return self.head(x.flatten(1)).squeeze()
+
+    ds = explain(Squeezed(), x, "integrated_gradients")
+    np.testing.assert_allclose(ds["completeness_gap"], 0, atol=1e-5)
+    with pytest.raises(RefusedError, match=r"gives output \(\); .*of a batch of one too"):
+        explain(Squeezed(), x[:1], "integrated_gradients")

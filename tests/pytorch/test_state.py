@@ -238,3 +238,29 @@ def test_models_of_models(x):
     point = torch.tensor(x, requires_grad=True)
     expected = torch.autograd.grad(model(point)[:, 4].sum(), point)[0]
     np.testing.assert_allclose(ds["attribution"], expected, atol=1e-6)
+
+
+class Counting(torch.nn.Module):
+    """Writes into one buffer in every pass, and puts another in the place of a second."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(3, 1)
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(1))
+
+    def forward(self, x):
+        self.count += 1
+        self.last = self.last + 1
+        return self.head(x).sum(1)
+
+
+def test_buffers_that_a_pass_writes_are_put_back(x):
+    model = Counting()
+    last = model.last
+    for method in ("integrated_gradients", "occlusion"):
+        attrkit.extract(model, x, method, show_progress=False)
+    attrkit.layer_outputs(model, x, "head")
+    assert model.count.item() == 0
+    assert model.last is last
+    assert last.item() == 0

@@ -370,6 +370,18 @@ def test_methods_compare_side_by_side():
 TEXTS = ["A cat sat on the mat.", "The stock market fell sharply today, analysts said."]
 
 
+def test_slopes_do_not_cancel_behind_a_normalisation():
+    """BERT normalises its embeddings over their units, so that slopes along the units sum to zero."""
+    model = build("BertForSequenceClassification", tr.BertConfig(**BERT, num_labels=3))
+    given = {"input_ids": np.arange(12).reshape(2, 6)}
+    ds = attrkit.extract(model, given, "gradient", target=1, show_progress=False)
+    assert ds["attribution"].attrs["cell_methods"] == "channel: norm"
+    total = attrkit.extract(model, given, "gradient", target=1, embedding_reduction="sum", show_progress=False)
+    assert float(ds["attribution"].min()) > 100 * float(abs(total["attribution"]).max())
+    shares = attrkit.extract(model, given, "input_x_gradient", target=1, show_progress=False)
+    assert shares["attribution"].attrs["cell_methods"] == "channel: sum"
+
+
 def test_a_classifier_names_its_classes():
     names = {0: "sad", 1: "glad", 2: "neither"}
     model = build("BertForSequenceClassification", tr.BertConfig(**BERT, id2label=names))
