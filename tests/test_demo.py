@@ -89,7 +89,7 @@ def test_extract_and_plot_from_files(demo, tmp_path, monkeypatch):
     ("args", "message"),
     [
         (["extract", "nothing.keras", "x.npy", "--out", "o.nc"], "there is no file nothing.keras"),
-        (["extract", "model.pkl", "x.npy", "--out", "o.nc"], "ends in '.pkl'; accepted are .keras, .h5, .hdf5"),
+        (["extract", "model.pkl", "x.npy", "--out", "o.nc"], "there is no file model.pkl"),
         (["plot", "nothing.zarr"], "there is no file nothing.zarr"),
     ],
 )
