@@ -2,21 +2,21 @@
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from attrkit.adapters.base import Call, Reader
+from attrkit.adapters.base import Call, Layer, Reader
 from attrkit.errors import RefusedError
 
-# A call that is replaced on a layer is seen by every thread: one thread at a time replaces any.
-_LOCK = threading.RLock()
+# What is set on a layer, or on a model, is seen by every thread: one thread at a time sets any.
+LOCK = threading.RLock()
 
 
 @contextmanager
 def intercepted(
     attribute: str,
-    layers: Mapping[str, Any],
+    layers: Callable[[], Iterable[Layer]],
     readers: Mapping[str, Reader],
     *,
     original: Callable[[Any], Callable[..., Any]] | None = None,
@@ -29,8 +29,8 @@ def intercepted(
     ----------
     attribute : str
         Name of a layer's own call: ``"call"`` in Keras, ``"forward"`` in torch.
-    layers : mapping of str to layer
-        All layers, by path.
+    layers : callable
+        Returns all layers; called only if one is to be replaced.
     readers : mapping of str to Reader
         By path.
     original : callable, optional
@@ -46,6 +46,10 @@ def intercepted(
         What was read, by path, an entry a call; filled while the block runs.
     """
     found: dict[str, list[dict[str, Any]]] = {}
+    if not readers:
+        yield found
+        return
+    by_path = {entry.path: entry.layer for entry in layers()}
     owner = threading.get_ident()
 
     def stand_in(path: str, layer: Any, reader: Reader) -> Callable[..., Any]:
@@ -67,11 +71,11 @@ def intercepted(
         call.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
         return wrap(call)
 
-    with _LOCK:
+    with LOCK:
         before = []
         try:
             for path, reader in readers.items():
-                layer = layers[path]
+                layer = by_path[path]
                 before.append((layer, vars(layer).get(attribute)))
                 # Frameworks track what is set on a layer: go past their own __setattr__.
                 object.__setattr__(layer, attribute, stand_in(path, layer, reader))

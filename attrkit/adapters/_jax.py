@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, Reader, Readings, check_differentiable
+from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, no_path
 from attrkit.errors import InputError, RefusedError
 
 
@@ -64,29 +64,17 @@ class JaxAdapter(Adapter):
         return [(name, _array(value)) for name, value in outputs.items()]
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
-        check_differentiable(x)
         return self._jax.device_put((x, baseline, context, {name: np.zeros_like(a) for name, a in x.items()}))
 
-    def _path_add(
-        self,
-        sums: Any,
-        sample: np.ndarray,
-        alpha: np.ndarray,
-        weight: np.ndarray,
-        noise: Feed | None,
-        target: np.ndarray,
-    ) -> Any:
+    def _path_add(self, sums: Any, rows: PathRows) -> Any:
         x, baseline, context, totals = sums
         add = self._compiled("add gradients", lambda: self._add_gradients)
-        return x, baseline, context, add(x, baseline, context, totals, sample, alpha, weight, noise, target)
+        return x, baseline, context, add(x, baseline, context, totals, rows)
 
     def _path_end(self, sums: Any) -> Feed:
         return {name: _array(total) for name, total in sums[3].items()}
 
-    def _add_gradients(
-        self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, sample: Any, alpha: Any, weight: Any,
-        noise: Any, target: Any,
-    ) -> Any:  # fmt: skip
+    def _add_gradients(self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, rows: Any) -> Any:
         jnp = self._jax.numpy
 
         def by_row(values: Any, like: Any) -> Any:
@@ -94,14 +82,12 @@ class JaxAdapter(Adapter):
 
         points = {}
         for name, values in x.items():
-            start = baseline[name][sample]
-            points[name] = start + by_row(alpha, values) * (values[sample] - start)
-            if noise is not None:
-                points[name] += noise[name]
-        rest = {name: values[sample] for name, values in context.items()}
+            start = baseline[name][rows.sample]
+            points[name] = start + by_row(rows.alpha, values) * (values[rows.sample] - start)
+            if rows.noise is not None:
+                points[name] += rows.noise[name]
+        rest = {name: values[rows.sample] for name, values in context.items()}
         reached: list[bool] = []
-        refusal = RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
-
         # JAX gives zeros where no path leads back. The backward pass of this identity is traced only if one does.
         watched = self._jax.custom_vjp(lambda values: values)
 
@@ -116,13 +102,16 @@ class JaxAdapter(Adapter):
             outputs, _, _ = self._forward_with(state, {**points, **rest}, {}, False)
             flat = jnp.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
             if not jnp.issubdtype(flat.dtype, jnp.floating):
-                raise refusal
-            return jnp.take_along_axis(flat, target[:, None], axis=1).sum()
+                raise no_path()
+            return jnp.take_along_axis(flat, rows.target[:, None], axis=1).sum()
 
         gradients = self._jax.grad(picked)(points)
         if not reached:
-            raise refusal
-        return {name: total.at[sample].add(by_row(weight, total) * gradients[name]) for name, total in totals.items()}
+            raise no_path()
+        return {
+            name: total.at[rows.sample].add(by_row(rows.weight, total) * gradients[name])
+            for name, total in totals.items()
+        }
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool

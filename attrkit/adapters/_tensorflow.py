@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, Reader, Readings, check_differentiable
-from attrkit.errors import AttrkitError, InputError, RefusedError
+from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, no_path
+from attrkit.errors import AttrkitError, InputError
 
 
 class TensorFlowAdapter(Adapter):
@@ -49,28 +49,21 @@ class TensorFlowAdapter(Adapter):
         return [(name, _array(value)) for name, value in outputs.items()]
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
-        check_differentiable(x)
         constant = self._tf.constant
         totals = [self._tf.zeros_like(values) for values in x.values()]
         whole = [*map(constant, x.values()), *map(constant, baseline.values()), *map(constant, context.values())]
         return tuple(x), tuple(context), whole, totals
 
-    def _path_add(
-        self,
-        sums: Any,
-        sample: np.ndarray,
-        alpha: np.ndarray,
-        weight: np.ndarray,
-        noise: Feed | None,
-        target: np.ndarray,
-    ) -> Any:
+    def _path_add(self, sums: Any, rows: PathRows) -> Any:
         tf = self._tf
         names, others, whole, totals = sums
-        rows = [tf.constant(sample, tf.int32), tf.constant(alpha), tf.constant(weight), tf.constant(target, tf.int32)]
-        arguments = [*whole, *totals, *rows, *([] if noise is None else map(tf.constant, noise.values()))]
+        numbers = [tf.constant(rows.sample, tf.int32), tf.constant(rows.alpha), tf.constant(rows.weight)]
+        numbers.append(tf.constant(rows.target, tf.int32))
+        noise = {} if rows.noise is None else rows.noise
+        arguments = [*whole, *totals, *numbers, *map(tf.constant, noise.values())]
         specs = [tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in arguments]
         add = self._compiled(
-            ("add gradients", names, others, noise is not None), specs, lambda: self._add_gradients(names, others)
+            ("add gradients", names, others, bool(noise)), specs, lambda: self._add_gradients(names, others)
         )
         return names, others, whole, add(*arguments)
 
@@ -100,7 +93,7 @@ class TensorFlowAdapter(Adapter):
         @unconverted
         def add(arguments: Sequence[Any], gradients: Sequence[Any]) -> list[Any]:
             if all(gradient is None for gradient in gradients):
-                raise RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
+                raise no_path()
             totals = arguments[2 * n + m : 3 * n + m]
             sample, _, weight, *_ = arguments[3 * n + m :]
             # None for one of several inputs, which the explained output does not depend on.

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, Reader, Readings, check_differentiable
-from attrkit.errors import AttrkitError, InputError, RefusedError
+from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, no_path
+from attrkit.errors import AttrkitError, InputError
 
 
 class TorchAdapter(Adapter):
@@ -66,21 +66,12 @@ class TorchAdapter(Adapter):
             return [(name, self._array(value)) for name, value in outputs.items()]
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
-        check_differentiable(x)
         with self._torch.inference_mode(False):
             tensors = self._tensors(x)
             totals = {name: self._torch.zeros_like(values) for name, values in tensors.items()}
             return tensors, self._tensors(baseline), self._tensors(context), totals
 
-    def _path_add(
-        self,
-        sums: Any,
-        sample: np.ndarray,
-        alpha: np.ndarray,
-        weight: np.ndarray,
-        noise: Feed | None,
-        target: np.ndarray,
-    ) -> Any:
+    def _path_add(self, sums: Any, rows: PathRows) -> Any:
         torch = self._torch
         x, baseline, context, totals = sums
 
@@ -88,29 +79,29 @@ class TorchAdapter(Adapter):
             return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
 
         with torch.inference_mode(False):
-            rows = torch.tensor(sample, device=self._device)
-            drawn = None if noise is None else self._tensors(noise)
+            at = torch.tensor(rows.sample, device=self._device)
+            drawn = None if rows.noise is None else self._tensors(rows.noise)
             points = {}
             for name, values in x.items():
-                start = baseline[name][rows]
-                point = start + by_row(alpha, values) * (values[rows] - start)
+                start = baseline[name][at]
+                point = start + by_row(rows.alpha, values) * (values[at] - start)
                 points[name] = (point if drawn is None else point + drawn[name]).requires_grad_()
-            rest = {name: values[rows] for name, values in context.items()}
+            rest = {name: values[at] for name, values in context.items()}
             feed = {**points, **rest}
             with torch.enable_grad():
                 outputs, _ = self._run(feed, {}, False)
                 flat = torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
-                picked = flat.gather(1, torch.tensor(target, device=flat.device)[:, None]).sum()
+                picked = flat.gather(1, torch.tensor(rows.target, device=flat.device)[:, None]).sum()
                 gradients = [None]
                 if picked.requires_grad:
                     with self._as_in_pass(feed, {}, False):
                         gradients = torch.autograd.grad(picked, list(points.values()), allow_unused=True)
             if all(gradient is None for gradient in gradients):
-                raise RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
+                raise no_path()
             for total, gradient in zip(totals.values(), gradients, strict=True):
                 # None for one of several inputs, which the explained output does not depend on.
                 if gradient is not None:
-                    total.index_add_(0, rows, by_row(weight, gradient) * gradient)
+                    total.index_add_(0, at, by_row(rows.weight, gradient) * gradient)
         return sums
 
     def _path_end(self, sums: Any) -> Feed:

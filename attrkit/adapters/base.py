@@ -88,6 +88,17 @@ class Question:
 Feed = dict[str, np.ndarray]
 """What one pass of the model gets: arrays of one batch by input name, or by ``"@"`` and a layer's path."""
 
+
+class PathRows(NamedTuple):
+    """Rows of one pass of the path gradient, arrays of shape (row, ...): a row is one sample at one step."""
+
+    sample: np.ndarray
+    alpha: np.ndarray
+    weight: np.ndarray
+    target: np.ndarray
+    noise: Feed | None
+
+
 Reader = Callable[[Call], tuple[Any, dict[str, Any]]]
 """Runs a layer's call in its place: returns the layer's output, unchanged, and what it read, by name."""
 
@@ -125,7 +136,7 @@ class Adapter(ABC):
         self.cost: Counter[str] = Counter()
         self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
-        # Lists and dicts, so that copies with other settings share them.
+        # Copies with other settings share both.
         self._steady: set[bool] = set()
         self._traced: dict[Any, Any] = {}
 
@@ -160,10 +171,8 @@ class Adapter(ABC):
         """
         parts: list[np.ndarray] = []
         for feed, rows in self._batches(x, "predict", sample):
-            flat = (
-                self._flat(self._predict(feed)) if self.question.logits in self._steady else self._predict_first(feed)
-            )
-            parts.append(flat[:rows])
+            known = self.question.logits in self._steady
+            parts.append((self._predict_flat(feed) if known else self._predict_first(feed))[:rows])
             self.cost["forward_evaluations"] += rows
         return np.concatenate(parts)
 
@@ -202,6 +211,7 @@ class Adapter(ABC):
         Rows (sample, step) are packed into batches of `batch_size`, whatever the number of steps, and summed where
         they are computed; only the sums come back.
         """
+        self.check_gradient()
         n_samples, n_steps = row_count(x), len(alphas)
         dtype = arrays_of(x)[0].dtype
         alphas, weights = np.asarray(alphas, dtype), np.asarray(weights, dtype)
@@ -213,8 +223,10 @@ class Adapter(ABC):
             for first_sample in range(0, n_samples, group_size):
                 group = np.arange(first_sample, min(first_sample + group_size, n_samples))
                 padded = _pad(group, group_size)
+                points = self._feed(each(lambda a, g=padded: a[g], x), None)
+                _check_differentiable(points)
                 sums = self._path_begin(
-                    self._feed(each(lambda a, g=padded: a[g], x), None),
+                    points,
                     self._feed(each(lambda a, g=padded: a[g], start), None),
                     {name: values[padded] for name, values in self.question.context.items()},
                 )
@@ -228,7 +240,8 @@ class Adapter(ABC):
                     if noise is not None:
                         drawn = each(lambda n, a: n.astype(a.dtype), noise(first_sample + sample, step), x)
                         drawn = self._feed(drawn, None)
-                    sums = self._path_add(sums, sample, alphas[step], weight, drawn, target[first_sample + sample])
+                    rows = PathRows(sample, alphas[step], weight, target[first_sample + sample], drawn)
+                    sums = self._path_add(sums, rows)
                     bar.update(count)
                 found = self._path_end(sums)
                 for name, key in self._keys(x).items():
@@ -264,8 +277,8 @@ class Adapter(ABC):
         readings: list[Readings] = []
         for feed, rows in whole._batches(x, "forward"):
             named, found = self._read(feed, readers, training)
-            _check_rows(found, len(next(iter(feed.values()))))
-            flat = self._flat(named)[:rows]
+            _check_rows(found, rows_of(feed))
+            flat = self._flat(named, rows_of(feed))[:rows]
             if not predictions and not training:
                 first = each(lambda a, n=rows: a[:n], x)
                 self._check_forward(self.predict(first, sample=np.arange(rows)), flat)
@@ -347,6 +360,15 @@ class Adapter(ABC):
 
     # ---- checks -----------------------------------------------------------------------------------------------
 
+    def _asked(self, outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:
+        """Return what the question is about: the model's outputs, their logits, or a function of either.
+
+        ``seen`` are pairs of what came out of a softmax or sigmoid in this pass and what went in.
+        """
+        if self.question.logits:
+            outputs = before_softmax(outputs, seen)
+        return outputs if self.question.head is None else self._headed(outputs)
+
     def _headed(self, outputs: Any) -> Any:
         """Return what is explained of the model's outputs by a function of the user's."""
         assert self.question.head is not None
@@ -367,11 +389,14 @@ class Adapter(ABC):
             )
         return value
 
-    def _flat(self, named: list[tuple[str, np.ndarray]]) -> np.ndarray:
-        wrong = [f"{name} of shape {values.shape}" for name, values in named if not values.ndim]
+    def _flat(self, named: list[tuple[str, np.ndarray]], size: int) -> np.ndarray:
+        """Lay the outputs for a batch of `size` samples flat: an array of shape (sample, output)."""
+        wrong = [f"{name} {values.shape}" for name, values in named if values.ndim == 0 or len(values) != size]
         if wrong:
             raise RefusedError(
-                f"the model gives {', '.join(wrong)}; outputs must have samples on their first axis, of one sample too"
+                f"for a batch of {size} samples the model gives {', '.join(wrong)}; outputs must have samples on "
+                "their first axis, of a batch of one too (squeeze(-1), not squeeze()). A function of them that has "
+                "can be explained: target=lambda outputs: outputs[0]"
             )
         self._outputs = tuple(Output(name, values.shape[1:]) for name, values in named)
         # Differences of outputs are taken, and those of unsigned integers would wrap around.
@@ -386,22 +411,16 @@ class Adapter(ABC):
                 "a layer of this model does not give the same output when its attention is read"
             )
 
+    def _predict_flat(self, feed: Feed) -> np.ndarray:
+        return self._flat(self._predict(feed), rows_of(feed))
+
     def _predict_first(self, feed: Feed) -> np.ndarray:
         """Predict, and refuse a model whose output for a sample is not its own: no explanation would be either."""
         with self._state_restored():
-            named = self._predict(feed)
-            size = len(next(iter(feed.values())))
-            wrong = [f"{name} {values.shape}" for name, values in named if values.ndim == 0 or len(values) != size]
-            if wrong:
-                raise RefusedError(
-                    f"for a batch of {size} samples the model gives {', '.join(wrong)}; outputs must have samples on "
-                    "their first axis, of a batch of one too (squeeze(-1), not squeeze()). A function of them that has "
-                    "can be explained: target=lambda outputs: outputs[0]"
-                )
-            among = self._flat(named)
-            alone = self._flat(self._predict({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()}))
+            among = self._predict_flat(feed)
+            alone = self._predict_flat({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()})
             # Where samples and timesteps are mixed up, the first sample may be right and the order tells.
-            turned = self._flat(self._predict({key: a[::-1].copy() for key, a in feed.items()}))[::-1]
+            turned = self._predict_flat({key: a[::-1].copy() for key, a in feed.items()})[::-1]
         if not np.isfinite(among).all():
             raise RefusedError(
                 f"{int((~np.isfinite(among)).sum())} of the model's {among.size} outputs for the first batch are NaN "
@@ -464,27 +483,30 @@ class Adapter(ABC):
     @abstractmethod
     def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]: ...
 
-    @abstractmethod
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any: ...
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+        """Bring the samples of a group to the device, with sums of zero; a framework without gradients has none."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def _path_add(
-        self,
-        sums: Any,
-        sample: np.ndarray,
-        alpha: np.ndarray,
-        weight: np.ndarray,
-        noise: Feed | None,
-        target: np.ndarray,
-    ) -> Any: ...
+    def _path_add(self, sums: Any, rows: PathRows) -> Any:
+        raise NotImplementedError
 
-    @abstractmethod
-    def _path_end(self, sums: Any) -> Feed: ...
+    def _path_end(self, sums: Any) -> Feed:
+        raise NotImplementedError
 
     @abstractmethod
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
+
+
+def rows_of(feed: Feed) -> int:
+    """Return how many rows the batch of a feed has."""
+    return len(next(iter(feed.values())))
+
+
+def no_path() -> RefusedError:
+    """Return the refusal of a model whose output does not depend on its input in a way that has gradients."""
+    return RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
 
 
 def with_imposed(feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict[str, Reader]:
@@ -514,7 +536,7 @@ def before_softmax(outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:
     )
 
 
-def check_differentiable(feed: Feed) -> None:
+def _check_differentiable(feed: Feed) -> None:
     """Refuse integers, which have no gradient."""
     for name, values in feed.items():
         if values.dtype.kind != "f":

@@ -58,8 +58,7 @@ class Function(Adapter):
             outputs = self.model(*(feed[name] for name in names))
         else:
             outputs = self.model(*feed.values()) if len(feed) == 1 and not self.question.by_name else self.model(**feed)
-        if self.question.head is not None:
-            outputs = self._headed(outputs)
+        outputs = self._asked(outputs, ())
         if isinstance(outputs, Mapping):
             return {str(name): value for name, value in outputs.items()}, {}
         if isinstance(outputs, list | tuple):
@@ -108,31 +107,13 @@ class NumpyFunction(Function):
                 f"the function returns {', '.join(wrong)}; accepted is an array of numbers with samples first, or a "
                 "dict or tuple of those"
             )
-        # Differences of outputs are taken, and those of unsigned integers would wrap around.
-        return [(name, values if values.dtype.kind == "f" else values.astype(float)) for name, values in named]
+        return named
 
     def check_gradient(self) -> None:  # noqa: D102
         raise RefusedError(
             f"{self.describe()['model']} is taken for a function of numpy, which has no gradient; use occlusion, or, "
             "if it is made of JAX operations, say so: attrkit.adapt(function, framework='jax')"
         )
-
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
-        self.check_gradient()
-
-    def _path_add(
-        self,
-        sums: Any,
-        sample: np.ndarray,
-        alpha: np.ndarray,
-        weight: np.ndarray,
-        noise: Feed | None,
-        target: np.ndarray,
-    ) -> Any:
-        raise NotImplementedError
-
-    def _path_end(self, sums: Any) -> Feed:
-        raise NotImplementedError
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool

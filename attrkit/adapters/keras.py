@@ -14,7 +14,7 @@ from attrkit.adapters._interception import intercepted
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, before_softmax, with_imposed
+from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, with_imposed
 from attrkit.errors import AttrkitWarning, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 from attrkit.parts import Parts
@@ -126,8 +126,9 @@ class KerasModel(Adapter):
         return self._named(outputs, seen), found
 
     def _intercepting(self, feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> Any:
-        layers = {entry.path: entry.layer for entry in self._all_layers()}
-        return intercepted("call", layers, with_imposed(feed, readers), original=_own_call, **self._interception())
+        return intercepted(
+            "call", self._all_layers, with_imposed(feed, readers), original=_own_call, **self._interception()
+        )
 
     @contextmanager
     def _seeing_softmax(self) -> Iterator[list[tuple[Any, Any]]]:
@@ -142,11 +143,13 @@ class KerasModel(Adapter):
             seen.append((result, call.args[0]))
             return result, {}
 
-        layers = {entry.path: entry.layer for entry in self._all_layers()}
-        activations = {path: see for path, layer in layers.items() if _activation_name(layer) in _SOFTMAX}
-        softmax = {path: see for path, layer in layers.items() if type(layer).__name__ == "Softmax"}
-        how = self._interception()
-        with intercepted("activation", layers, activations, **how), intercepted("call", layers, softmax, **how):
+        layers, how = self._all_layers(), self._interception()
+        activations = {entry.path: see for entry in layers if _activation_name(entry.layer) in _SOFTMAX}
+        softmax = {entry.path: see for entry in layers if entry.kind == "Softmax"}
+        with (
+            intercepted("activation", lambda: layers, activations, **how),
+            intercepted("call", lambda: layers, softmax, **how),
+        ):
             yield seen
 
     def _interception(self) -> dict[str, Any]:
@@ -164,10 +167,7 @@ class KerasModel(Adapter):
 
     def _named(self, outputs: Any, seen: list[tuple[Any, Any]]) -> dict[str, Any]:
         """Name every output of the model, in its order."""
-        if self.question.logits:
-            outputs = before_softmax(outputs, seen)
-        if self.question.head is not None:
-            return {"output": self._headed(outputs)}
+        outputs = self._asked(outputs, seen)
         if isinstance(outputs, Mapping):
             return {str(name): value for name, value in outputs.items()}
         if not isinstance(outputs, list | tuple):

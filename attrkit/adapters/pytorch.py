@@ -1,7 +1,6 @@
 """torch modules: recurrent, convolutional, attention, anything that maps tensors with samples first to such tensors."""
 
 import inspect
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,16 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters._interception import intercepted
+from attrkit.adapters._interception import LOCK, intercepted
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, before_softmax, with_imposed
+from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, rows_of, with_imposed
 from attrkit.errors import AttrkitWarning, RefusedError
 from attrkit.inputs import Input
 
 HANDLES = ("torch.nn.modules.module",)
-
-# The flags of modules are seen by every thread: one thread at a time sets any.
-_LOCK = threading.RLock()
 
 _SOFTMAX = (
     "softmax",
@@ -47,6 +43,7 @@ class TorchModule(TorchAdapter):
     def __init__(self, model: Any) -> None:
         # What torch.compile wraps is the same module, with layers that can be read.
         super().__init__(getattr(model, "_orig_mod", model))
+        _check_has_values(self.model)
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:  # noqa: D102
@@ -96,18 +93,16 @@ class TorchModule(TorchAdapter):
 
     @contextmanager
     def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
-        layers = {entry.path: entry.layer for entry in self.layers()}
         with ExitStack() as stack:
             stack.enter_context(_mode_of(self.model, training))
             mode = stack.enter_context(_function_mode()(training, self.question.logits))
             stand_ins = with_imposed(self._in_own_dtype(feed), readers)
-            found = stack.enter_context(intercepted("forward", layers, stand_ins))
+            found = stack.enter_context(intercepted("forward", self.layers, stand_ins))
             yield mode.softmax, found
 
     def _forward(
         self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-        _check_has_values(self.model)
         positional, named = self._arguments(self._in_own_dtype(feed))
         with self._as_in_pass(feed, readers, training) as (softmax, found):
             outputs = self._call(positional, named)
@@ -128,10 +123,7 @@ class TorchModule(TorchAdapter):
 
     def _named(self, outputs: Any, seen: list[tuple[Any, Any]]) -> dict[str, Any]:
         """Name every output of the model, in its order."""
-        if self.question.logits:
-            outputs = before_softmax(outputs, seen)
-        if self.question.head is not None:
-            return {"output": self._headed(outputs)}
+        outputs = self._asked(outputs, seen)
         tensor = self._torch.Tensor
         if isinstance(outputs, tensor):
             return {"output": outputs}
@@ -159,7 +151,7 @@ class TorchModule(TorchAdapter):
             return
         with self._without_gradient(), _mode_of(self.model, False):
             outputs = self._named(self._call(*self._arguments(self._in_own_dtype(self._tensors(feed)))), [])
-            fast = self._flat([(name, self._array(value)) for name, value in outputs.items()])
+            fast = self._flat([(name, self._array(value)) for name, value in outputs.items()], rows_of(feed))
         difference = float(np.abs(fast - found).max())
         if difference > 10 * self.precision * max(float(np.abs(found).max()), 1e-6):
             warnings.warn(
@@ -220,7 +212,7 @@ def _check_has_values(model: Any) -> None:
 @contextmanager
 def _mode_of(model: Any, training: bool) -> Iterator[None]:
     """Put a model into training or evaluation mode, module by module, and back."""
-    with _LOCK:
+    with LOCK:
         # A frozen script module has no mode.
         other = [module for module in model.modules() if getattr(module, "training", training) != training]
         try:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from attrkit.adapters._tensorflow import TensorFlowAdapter
-from attrkit.adapters.base import Adapter, Layer, Reader, before_softmax
+from attrkit.adapters.base import Adapter, Layer, Reader
 from attrkit.errors import RefusedError, UnknownModelError
 from attrkit.inputs import Input
 
@@ -60,12 +60,8 @@ class SavedModel(TensorFlowAdapter):
         if readers or training:
             raise RefusedError(_WITHOUT_LAYERS)
         outputs: Any = dict(self._serving(**feed))
-        if self.question.logits:
-            outputs = before_softmax(outputs, [])
-        if self.question.head is not None:
-            outputs = self._headed(next(iter(outputs.values())) if len(outputs) == 1 else outputs)
-            return {"output": outputs}, {}
-        return ({"output": next(iter(outputs.values()))} if len(outputs) == 1 else outputs), {}
+        outputs = self._asked(next(iter(outputs.values())) if len(outputs) == 1 else outputs, ())
+        return (outputs if isinstance(outputs, dict) else {"output": outputs}), {}
 
     @contextmanager
     def _state_restored(self) -> Iterator[None]:

@@ -1,7 +1,6 @@
 """Hugging Face transformers: torch modules called by keyword, that know their padding and have fused attention."""
 
 import inspect
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -10,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.adapters._interception import LOCK
 from attrkit.adapters.base import LAYER, Adapter, Call, Reader
 from attrkit.adapters.pytorch import TorchModule
 from attrkit.parts import Parts
 
 HANDLES = ("transformers.modeling_utils",)
-
-# How a model computes attention is seen by every thread: one thread at a time runs a model, and may set it.
-_LOCK = threading.RLock()
 
 # Where a config says how. The property over it sets the configs of parts too, which could not be put back.
 _IMPLEMENTATION = "_attn_implementation_internal"
@@ -80,7 +77,7 @@ class Transformer(TorchModule):
         readers = {**readers, **{path: self._masked(path, readers[path], feed) for path in attentions}}
         rest, readers = self._embeddings_imposed(self._in_own_dtype(feed), readers)
         with ExitStack() as stack:
-            stack.enter_context(_LOCK)
+            stack.enter_context(LOCK)
             if attentions:
                 # Layers of releases before 5 drop their weights, unless the model is asked for them.
                 stack.enter_context(
