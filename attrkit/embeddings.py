@@ -77,10 +77,8 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
     return replace(explained, embedded=embedded, layers=layers)
 
 
-def reduce_embedding(values: Any, how: str | None) -> xr.DataArray:
+def reduce_embedding(values: xr.DataArray, how: str | None) -> xr.DataArray:
     """Bring the units of an embedding to one value a token, and say how."""
-    if not isinstance(values, xr.DataArray):
-        values = xr.DataArray(values, dims=("sample", "timestep", "channel"))
     if how is None:
         return values
     if how == "auto":

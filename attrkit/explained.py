@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters.base import LAYER, Adapter, Question
-from attrkit.errors import InputError
+from attrkit.errors import InputError, SchemaError
 from attrkit.inputs import label_each
 from attrkit.parts import Parts
 
@@ -98,6 +98,11 @@ class Explained:
             return array
         own = self.inputs[part]
         if part in self._static and "timestep" in array.dims:
+            if array.sizes["timestep"] != 1:
+                raise SchemaError(
+                    f"input {part!r} is static, and methods see it as one timestep of shape (sample, 1, channel); what "
+                    f"was found for it has {array.sizes['timestep']} timesteps"
+                )
             array = array.isel(timestep=0, drop=True)
         labels = {dim: own[dim] for dim in array.dims if dim in own.coords and own.sizes[dim] == array.sizes[dim]}
         array = array.assign_coords({dim: label.values for dim, label in labels.items() if dim != "sample"})

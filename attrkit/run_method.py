@@ -129,31 +129,22 @@ def _variables(result: Any, explained: Explained, asked: Asked) -> dict[str, Any
     named = {"attribution": result} if bare else dict(result)
     if "attribution" not in named:
         return named
-    attribution = named.pop("attribution")
-    if explained.embedded:
-        parts = attribution if isinstance(attribution, Mapping) else {explained.primary: attribution}
-        parts = {
-            part: reduce_embedding(values, asked.embedding_reduction) if part in explained.embedded else values
-            for part, values in parts.items()
-        }
-        attribution = parts if isinstance(attribution, Mapping) else parts[explained.primary]
-    return {**explained.variables("attribution", attribution), **named}
+    found = named.pop("attribution")
+    parts = found if isinstance(found, Mapping) else {explained.primary: found}
+    parts = {part: schema.as_dataarray("attribution", values) for part, values in parts.items()}
+    for part in explained.embedded.keys() & parts:
+        parts[part] = reduce_embedding(parts[part], asked.embedding_reduction)
+    return {**explained.variables("attribution", parts), **named}
 
 
 def _along_outputs(found: Sequence[dict[str, Any]], labels: Sequence[Any]) -> dict[str, Any]:
     """Join what was found for each output along a dim ``output``, after the samples."""
     joined = {"prediction": found[0]["prediction"]} if "prediction" in found[0] else {}
     for name in [name for name in found[0] if name not in joined]:
-        arrays = [_labelled(name, one[name]) for one in found]
+        arrays = [schema.as_dataarray(name, one[name]) for one in found]
         whole = xr.concat(arrays, xr.DataArray(list(labels), dims="output", name="output"), combine_attrs="override")
         joined[name] = whole.transpose("sample", "output", ...)
     return joined
-
-
-def _labelled(name: str, values: Any) -> xr.DataArray:
-    if isinstance(values, xr.DataArray):
-        return values
-    return xr.DataArray(values, dims=schema.default_dims(name, np.ndim(values)))
 
 
 def _check_options(name: str, takes: Mapping[str, Any], options: Mapping[str, Any], asked: Asked) -> None:

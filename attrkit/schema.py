@@ -156,7 +156,7 @@ def build(
     >>> dict(ds.sizes)
     {'sample': 2, 'timestep': 5, 'channel': 3}
     """
-    arrays = {name: _as_dataarray(name, value) for name, value in variables.items()}
+    arrays = {name: as_dataarray(name, value) for name, value in variables.items()}
     labels = {} if inputs is None else _labels(inputs)
     if "activation" in arrays:
         # The channels of a layer's output are its units: neither the input nor its channels belong there.
@@ -186,7 +186,8 @@ def build(
     return ds
 
 
-def _as_dataarray(name: str, value: Any) -> xr.DataArray:
+def as_dataarray(name: str, value: Any) -> xr.DataArray:
+    """Label the values of a variable: a bare array gets the dims of `default_dims`."""
     if isinstance(value, xr.DataArray | xr.Variable):
         return xr.DataArray(value).copy(deep=False)
     try:

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import attrkit
-from attrkit.errors import InputError, RefusedError
+from attrkit.errors import InputError, RefusedError, SchemaError
 from attrkit.inputs import Input, label_each
 
 SERIES = np.random.default_rng(0).standard_normal((3, 5, 2))
@@ -61,6 +61,20 @@ def test_a_function_of_several_inputs_is_occluded_one_by_one():
     without[:, 2] = 0
     np.testing.assert_allclose(ds["attribution_static"][:, 2], whole - f(**{**given, "static": without}))
     assert set(ds.data_vars) >= {"input", "input_static"}
+
+
+def test_a_method_of_your_own_returns_bare_arrays_by_name():
+    given = {"series": SERIES, "static": STATIC, "lengths": np.array([5, 4, 3])}
+
+    def doubled(model, x, target):
+        return {name: 2 * values for name, values in x.items()}
+
+    for method in (doubled, lambda model, x, target: {"attribution": doubled(model, x, target)}):
+        ds = attrkit.extract(f, given, method, show_progress=False)
+        np.testing.assert_array_equal(ds["attribution"], 2 * SERIES)
+        np.testing.assert_array_equal(ds["attribution_static"], 2 * STATIC)
+    with pytest.raises(SchemaError, match=r"'static' is static, .*\(sample, 1, channel\); .* has 4 timesteps"):
+        attrkit.extract(f, given, lambda model, x: {**x, "static": x["static"][:, 0]}, show_progress=False)
 
 
 def test_nothing_to_explain_is_refused():
