@@ -66,7 +66,7 @@ def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[
         return {spec.name: label_inputs(inputs, shape=spec.shape, dtype=spec.dtype or None, floats=dtype)}
     specs = {spec.name: spec for spec in known}
     found: dict[str, xr.DataArray | np.ndarray] = {}
-    sequences = any(_is_sequence(values) for values in given.values())
+    sequences = any(_is_sequence(name, values) for name, values in given.items())
     for name, values in given.items():
         spec = specs.get(name, Input(name, None, ""))
         try:
@@ -79,11 +79,12 @@ def label_each(inputs: Any, known: Sequence[Input], *, dtype: str = "") -> dict[
     return found
 
 
-def _is_sequence(values: Any) -> bool:
+def _is_sequence(name: str, values: Any) -> bool:
     """Whether an input is one beyond doubt: it has channels, labels, or is token ids."""
-    return (
-        np.ndim(values) > 2 or is_labelled(values) or (np.ndim(values) == 2 and np.asarray(values).dtype.kind in "iu")
-    )
+    if is_labelled(values) or isinstance(values, xr.Dataset):
+        return True
+    array = read_array(values, f"input {name!r}", "accepted are arrays of numbers")
+    return array.ndim > 2 or (array.ndim == 2 and array.dtype.kind in "iu")
 
 
 def _by_name(inputs: Any, known: Sequence[Input]) -> dict[str, Any] | None:

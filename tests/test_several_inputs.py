@@ -23,6 +23,40 @@ def test_a_tuple_is_named_in_the_models_order():
     assert list(label_each((SERIES, STATIC), [])) == ["input_0", "input_1"]
 
 
+class OnAnotherDevice:
+    """A tensor as torch has them on a GPU: only a copy on the host can be read."""
+
+    def __init__(self, values):
+        self.values, self.ndim, self.detach = values, values.ndim, lambda: self
+
+    def cpu(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+def test_tensors_on_another_device_are_read():
+    ids = np.arange(6).reshape(3, 2)
+    found = label_each({"ids": OnAnotherDevice(ids), "static": OnAnotherDevice(STATIC)}, [])
+    np.testing.assert_array_equal(found["ids"], ids)
+    assert found["static"].dims == ("sample", "channel")
+
+
+def test_what_an_earlier_run_explained_stands_beside_a_static_input():
+    once = attrkit.extract(lambda x: x.sum((1, 2)), SERIES, "occlusion", show_progress=False)
+    found = label_each({"series": once, "static": STATIC}, [])
+    np.testing.assert_array_equal(found["series"], SERIES)
+    assert found["static"].dims == ("sample", "channel")
+
+
+@pytest.mark.parametrize("order", [("series", "static"), ("static", "series")])
+def test_an_input_that_cannot_be_read_is_named(order):
+    given = {"series": SERIES, "static": [[1.0, 2.0], [3.0]]}
+    with pytest.raises(InputError, match=r"input 'static'.* cannot be read as one array: .*accepted are arrays of"):
+        label_each({name: given[name] for name in order}, [])
+
+
 def test_one_array_is_the_first_input():
     assert list(label_each(SERIES, UNKNOWN)) == ["series"]
     assert list(label_each({"series": SERIES}, UNKNOWN)) == ["series"]
