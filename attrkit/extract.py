@@ -54,7 +54,8 @@ def extract(
         output, along a dim ``output``; or a function of the model's outputs, in the framework's own tensors, to one
         value a sample. Attention does not depend on it, and keeps it as a coordinate.
     baseline : float, str or array_like, default 0.0
-        What stands for "no signal" in methods that need it: a number, ``"mean"``, or an array.
+        What stands for "no signal" in methods that need it: a number, ``"mean"``, or an array; for several inputs also
+        a dict of these by name.
     layer : str or list of str, optional
         Which layers, for methods that look inside the model.
     batch_size : int, optional

@@ -93,6 +93,11 @@ def baseline_of(
         wrong = [part for part in baseline if part not in explained.inputs]
         if wrong:
             raise InputError(f"a baseline is given for {wrong}; the inputs are {list(explained.inputs)}")
+    elif several and (shape := read_array(baseline, "the baseline", "accepted is a dict by input name").shape):
+        raise InputError(
+            f"the baseline is one array, of shape {shape}, and the inputs {list(explained.inputs)} are explained; give "
+            "a dict by input name"
+        )
     recorded: dict[str, Any] = {}
     texts: dict[str, str] = {}
 

@@ -198,6 +198,17 @@ def test_static_inputs_beside_token_ids_are_static():
     np.testing.assert_allclose(mean["baseline_static"], STATIC.mean(axis=0))
 
 
+@pytest.mark.parametrize("baseline", [SERIES[0], pd.Series([0.0, 1.0]), [0.0, 1.0], xr.DataArray([0.0], dims="time")])
+def test_an_array_says_which_input_it_is_the_baseline_of(baseline):
+    with pytest.raises(InputError, match=r"one array, of shape .*the inputs \['a', 'b'\].*give a dict by input name"):
+        explain({"a": SERIES, "b": SERIES}, baseline=baseline)
+    with pytest.raises(InputError, match=r"the baseline cannot be read .*accepted is a dict by input name"):
+        explain({"a": SERIES, "b": SERIES}, baseline=[[0.0], [1.0, 2.0]])
+    by_number = explain({"a": SERIES, "b": SERIES}, baseline=np.float32(0.5))
+    by_name = explain({"a": SERIES, "b": SERIES}, baseline={"a": xr.DataArray(0.5), "b": [0.5, 0.5]})
+    np.testing.assert_array_equal(by_name["attribution_b"], by_number["attribution_b"])
+
+
 def test_samples_in_the_wrong_place_are_refused():
     # Running sums over samples: the first is right, whatever the batch.
     with pytest.raises(RefusedError, match=r"in another place of the batch.*batch_first=True"):
