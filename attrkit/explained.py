@@ -59,6 +59,13 @@ class Explained:
         """Return what methods see: one array, or a dict of several; a static input as a sequence of one step."""
         found = {name: of(name, array) for name, array in self.arrays.items()}
         found = {name: values[:, None] if name in self._static else values for name, values in found.items()}
+        return self._in_form(found)
+
+    def like_parts(self, known: Mapping[str, Any]) -> Any:
+        """Bring what is known of some inputs to the form of `parts`, with None for the others."""
+        return self._in_form({name: known.get(name) for name in self.inputs})
+
+    def _in_form(self, found: dict[str, Any]) -> Any:
         return found if len(found) > 1 else found[self.primary]
 
     def question(self, *, head: Callable[[Any], Any] | None, logits: bool) -> Question:

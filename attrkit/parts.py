@@ -34,9 +34,19 @@ def each(function: Callable[..., Any], *parts: Any) -> Any:
     return function(*parts)
 
 
+def by_name(parts: Parts) -> dict[str, Any]:
+    """Return the arrays by name; a single one has the name ``""``."""
+    return dict(parts) if isinstance(parts, Mapping) else {"": parts}
+
+
+def unnamed(arrays: dict[str, Any]) -> Any:
+    """Undo `by_name`."""
+    return arrays[""] if arrays.keys() == {""} else arrays
+
+
 def arrays_of(parts: Parts) -> list[np.ndarray]:
     """Return the arrays, one or several."""
-    return list(parts.values()) if isinstance(parts, Mapping) else [parts]
+    return list(by_name(parts).values())
 
 
 def row_count(parts: Parts) -> int:
@@ -47,3 +57,22 @@ def row_count(parts: Parts) -> int:
 def row_sums(parts: Parts) -> np.ndarray:
     """Return the sum of each row over all parts, in float64."""
     return np.sum([array.reshape(len(array), -1).sum(axis=1, dtype=float) for array in arrays_of(parts)], axis=0)
+
+
+def keep_real(values: np.ndarray, other: Any, mask: np.ndarray | None) -> np.ndarray:
+    """Return `values` where timesteps are real, `other` where they are padding.
+
+    Parameters
+    ----------
+    values : ndarray of shape (sample, timestep[, channel])
+    other : ndarray of that shape, or float
+    mask : ndarray of bool of shape (sample, timestep), or None
+        False where padded; None if nothing is.
+
+    Examples
+    --------
+    >>> keep_real(np.ones((1, 2, 2)), 0, np.array([[True, False]]))
+    array([[[1., 1.],
+            [0., 0.]]])
+    """
+    return values if mask is None else np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, other)

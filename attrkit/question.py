@@ -13,7 +13,7 @@ from attrkit.baselines import resolve_baseline
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.explained import Explained
 from attrkit.inputs import read_array
-from attrkit.parts import Parts
+from attrkit.parts import Parts, arrays_of, each, keep_real
 from attrkit.targets import Target, output_coordinate, resolve_target
 
 
@@ -108,27 +108,16 @@ def baseline_of(
             recorded.update(explained.variables("baseline", {part: values} if several else values))
         return values.values.reshape([values.sizes.get(dim, 1) for dim in array.dims])
 
-    start = explained.parts(resolve)
     # Padding stays as it is on the way from the baseline: anything else there would be real to the model.
-    if isinstance(start, dict) and isinstance(x, dict):
-        start = {part: _pinned(values, x[part], masks.get(part)) for part, values in start.items()}
-    elif not isinstance(start, dict) and not isinstance(x, dict):
-        start = _pinned(start, x, masks.get(explained.primary))
+    start = each(keep_real, explained.parts(resolve), x, explained.like_parts(masks))
     if masks and not explained.embedded:
         _check_padding(name, model, explained, start, masks)
     text = next(iter(texts.values())) if len(set(texts.values())) == 1 else json.dumps(texts)
     return start, recorded, text
 
 
-def _pinned(start: np.ndarray, x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    if mask is None:
-        return start
-    return np.where(mask.reshape(*mask.shape, *[1] * (x.ndim - 2)), start, x).astype(x.dtype)
-
-
 def _check_padding(name: str, model: Adapter, explained: Explained, start: Parts, masks: dict[str, np.ndarray]) -> None:
-    rows = {len(array) for array in (start.values() if isinstance(start, dict) else [start])}
-    if rows != {len(explained.main)}:
+    if {len(array) for array in arrays_of(start)} != {len(explained.main)}:
         return
     at_start = {part or explained.primary: mask for part, mask in model.masks(start).items()}
     lost = sum(int((mask & ~at_start[part]).sum()) for part, mask in masks.items() if part in at_start)

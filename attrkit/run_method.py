@@ -103,8 +103,7 @@ def _given(
         "inputs": explained.main,
         "layer": asked.layer,
         "mask": masks.get(explained.primary),
-        # One for each part, in the form of the parts.
-        "masks": {part: masks.get(part) for part in x} if isinstance(x, dict) else masks.get(explained.primary),
+        "masks": explained.like_parts(masks),
         "seed": asked.seed,
     }
     variables |= {

@@ -1,6 +1,5 @@
 """What the output loses when a piece of the input is replaced."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from attrkit.adapters.base import Adapter, LazyRows
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.methods._result import OUTPUT, attribution
-from attrkit.parts import Parts
+from attrkit.parts import Parts, by_name, each, keep_real, unnamed
 
 
 def occlusion(
@@ -57,7 +56,7 @@ def occlusion(
     InputError
         If `window` is not within the input's length, or `stride` would skip timesteps.
     """
-    named, starts_from = _by_name(x), _by_name(baseline)
+    named, starts_from = by_name(x), by_name(baseline)
     longest = max(array.shape[1] for array in named.values())
     window = whole_number(window, "window", least=1)
     stride = window if stride is None else whole_number(stride, "stride", least=1)
@@ -70,20 +69,10 @@ def occlusion(
         name: _occlude(model, x, name, start, kept, target, min(window, array.shape[1]), stride, per_channel)
         for (name, array), start in zip(named.items(), starts_from.values(), strict=True)
     }
-    real = _by_name(masks) if masks is not None else {}
-    found = {name: _only_real(values, real.get(name)) for name, values in found.items()}
-    values = found if isinstance(x, Mapping) else found[""]
+    values = unnamed(found)
+    if masks is not None:
+        values = each(lambda array, mask: keep_real(array, 0, mask), values, masks)
     return {"attribution": attribution(values, long_name="occlusion", units=OUTPUT)}
-
-
-def _only_real(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    if mask is None:
-        return values
-    return np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
-
-
-def _by_name(parts: Parts) -> dict[str, np.ndarray]:
-    return dict(parts) if isinstance(parts, Mapping) else {"": parts}
 
 
 def _occlude(
@@ -98,7 +87,7 @@ def _occlude(
     per_channel: bool,
 ) -> np.ndarray:
     """Occlude one part; the others stay as they are."""
-    own = _by_name(x)[name]
+    own = by_name(x)[name]
     n_samples, length = own.shape[:2]
     by_channel = per_channel and own.ndim == 3
     channels: list[Any] = list(range(own.shape[2])) if by_channel else [slice(None)]
@@ -118,9 +107,7 @@ def _occlude(
             start, channel = places[place]
             piece = (slice(start, start + window), channel)[: own.ndim - 1]
             out[row][piece] = blank[sample][piece]
-        if not isinstance(x, Mapping):
-            return out
-        return {other: out if other == name else values[samples] for other, values in x.items()}
+        return unnamed({other: out if other == name else values[samples] for other, values in by_name(x).items()})
 
     effect = np.zeros(moves.size, kept.dtype)
     if needed.size:

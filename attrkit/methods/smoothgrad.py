@@ -8,7 +8,7 @@ from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.methods._result import OUTPUT_PER_INPUT, attribution, needs_gradient
-from attrkit.parts import Parts, each
+from attrkit.parts import Parts, by_name, each, keep_real, unnamed
 
 
 @needs_gradient
@@ -67,9 +67,7 @@ def smoothgrad(
             return np.stack(draws) * scale[samples]
 
         # Parts of several inputs have noise of their own.
-        if isinstance(scale, dict):
-            return {name: draw(part, spread) for part, (name, spread) in enumerate(scale.items())}
-        return draw(0, scale)
+        return unnamed({name: draw(part, spread) for part, (name, spread) in enumerate(by_name(scale).items())})
 
     weights = np.full(n_samples, 1 / n_samples)
     values = model.path_gradient(x, target, alphas=np.ones(n_samples), weights=weights, noise=noise)
@@ -78,11 +76,6 @@ def smoothgrad(
 
 def _spread(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return the range over real timesteps, of the shape of `x`, 0 at padding."""
-    real = np.ones_like(x, bool)
-    if mask is not None:
-        real &= mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
-    high, low = (
-        np.where(real, x, -np.inf).max(axis=1, keepdims=True),
-        np.where(real, x, np.inf).min(axis=1, keepdims=True),
-    )
-    return np.where(real, high - low, 0)
+    high = keep_real(x, -np.inf, mask).max(axis=1, keepdims=True)
+    low = keep_real(x, np.inf, mask).min(axis=1, keepdims=True)
+    return keep_real(np.broadcast_to(high - low, x.shape), 0, mask)
