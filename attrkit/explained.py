@@ -43,7 +43,7 @@ class Explained:
     @property
     def primary(self) -> str:
         """The input whose results have no name of their own: the first sequence."""
-        return next((name for name, array in self.inputs.items() if "timestep" in array.dims), next(iter(self.inputs)))
+        return next(name for name in self.inputs if name not in self._static)
 
     @property
     def main(self) -> xr.DataArray:
@@ -68,7 +68,7 @@ class Explained:
     def _in_form(self, found: dict[str, Any]) -> Any:
         return found if len(found) > 1 else found[self.primary]
 
-    def question(self, *, head: Callable[[Any], Any] | None, logits: bool) -> Question:
+    def question(self, *, head: Callable[[Any], Any] | None = None, logits: bool = False) -> Question:
         """Return what an adapter has to know."""
         keys = {name: LAYER + self.layers[name] if name in self.layers else name for name in self.inputs}
         ids = {name: self.inputs[name].values for name in self.layers}
@@ -78,26 +78,18 @@ class Explained:
     def _static(self) -> frozenset[str]:
         return frozenset(name for name, array in self.inputs.items() if "timestep" not in array.dims)
 
-    def variables(self, name: str, parts: Any) -> dict[str, xr.DataArray]:
+    def variables(self, name: str, parts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
         """Name what was found for each part: ``attribution`` for the primary, ``attribution_static`` for another."""
-        if not isinstance(parts, dict):
-            return {name: parts}
         return {
             name if part == self.primary else f"{name}_{part}": self._placed(part, array)
             for part, array in parts.items()
         }
 
-    def place_mask(self, part: str, mask: np.ndarray) -> xr.DataArray:
-        """Return the mask of a part beside the primary, under its dims."""
-        return self._placed(part, xr.DataArray(mask, dims=("sample", "timestep")))
-
     def others(self) -> dict[str, xr.DataArray]:
         """Return the inputs beside the primary, under dims of their own."""
-        return {
-            f"input_{name}": self._placed(name, array).assign_attrs(long_name=f"input {name}")
-            for name, array in self.inputs.items()
-            if name != self.primary
-        }
+        beside = {name: array for name, array in self.inputs.items() if name != self.primary}
+        named = {name: array.assign_attrs(long_name=f"input {name}") for name, array in beside.items()}
+        return self.variables("input", named)
 
     def _placed(self, part: str, array: xr.DataArray) -> xr.DataArray:
         """Give the dims of a part that differ from the primary's a name of their own, and their labels."""
@@ -124,7 +116,7 @@ class Explained:
     def one_calendar(self) -> bool:
         """Whether all sequences of the primary's length have its labels, so that a layer's timesteps have them too."""
         alike = [a for a in self.inputs.values() if a.sizes.get("timestep") == self.main.sizes.get("timestep")]
-        return "timestep" not in self.main.dims or all(_same_steps(array, self.main) for array in alike)
+        return all(_same_steps(array, self.main) for array in alike)
 
 
 def _same_steps(a: xr.DataArray, b: xr.DataArray) -> bool:

@@ -105,9 +105,7 @@ def layer_outputs(
     plain = adapt(model)
     explained = explain_inputs(plain, inputs)
     labelled = explained.main
-    adapter = plain.configured(
-        batch_size=batch_size, show_progress=show_progress, question=explained.question(head=None, logits=False)
-    )
+    adapter = plain.configured(batch_size=batch_size, show_progress=show_progress, question=explained.question())
     kinds = {entry.path: entry.kind for entry in adapter.layers()}
     asked = list(kinds) if layer is None else match_layers(layer, list(kinds))
     with adapter.left_as_found():

@@ -105,7 +105,7 @@ def baseline_of(
         own = baseline.get(part, 0.0) if isinstance(baseline, Mapping) else baseline
         values, texts[part] = resolve_baseline(own, array, mask=masks.get(part))
         if values.ndim and part not in explained.embedded:
-            recorded.update(explained.variables("baseline", {part: values} if several else values))
+            recorded.update(explained.variables("baseline", {part: values}))
         return values.values.reshape([values.sizes.get(dim, 1) for dim in array.dims])
 
     # Padding stays as it is on the way from the baseline: anything else there would be real to the model.

@@ -63,8 +63,6 @@ def run_method(
     prediction = variables.pop("prediction", given.get("prediction"))
     prediction = model.predict(x) if prediction is None else prediction
     variables["prediction"] = label_prediction(prediction, model.outputs, asked.output_labels)
-    if given["mask"] is not None:
-        variables.setdefault("mask", given["mask"])
     variables |= explained.others()
     attrs |= {
         "method_options": json.dumps(_all_options(takes, options), default=str),
@@ -106,9 +104,7 @@ def _given(
         "masks": explained.like_parts(masks),
         "seed": asked.seed,
     }
-    variables |= {
-        f"mask_{part}": explained.place_mask(part, own) for part, own in masks.items() if part != explained.primary
-    }
+    variables |= explained.variables("mask", {part: schema.as_dataarray("mask", own) for part, own in masks.items()})
     if asked.target is not None or "target" in takes or "prediction" in takes:
         given["prediction"] = model.predict(x)
     if asked.target is not None or "target" in takes:
