@@ -4,10 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from attrkit import windows
 from attrkit.baselines import resolve_baseline
 from attrkit.errors import AttrkitError, InputError
 from attrkit.inputs import DIMS, SYNONYMS, label_inputs
@@ -423,85 +420,6 @@ def test_a_dataset_without_inputs_is_refused_with_what_it_holds():
 def test_synonyms_are_other_names_of_our_dims():
     assert set(SYNONYMS.values()) == set(DIMS)
     assert not set(SYNONYMS) & set(DIMS)
-
-
-# Windows
-
-
-@given(
-    n=st.integers(1, 30),
-    channels=st.integers(1, 3),
-    length=st.integers(1, 30),
-    stride=st.integers(1, 30),
-    named=st.booleans(),
-)
-@settings(max_examples=50, deadline=None)
-def test_windows_are_those_of_a_slow_loop(n, channels, length, stride, named):
-    values = np.arange(n * channels, dtype=float).reshape(n, channels)
-    stamps = pd.date_range("2015-01-01", periods=n, freq="h")
-    series = pd.DataFrame(values, index=stamps) if named else values
-    slow, times = [], []
-    start = 0
-    while start + length <= n:
-        slow.append([values[start + i] for i in range(length)])
-        times.append([stamps[start + i] for i in range(length)])
-        start += stride
-    if not slow:
-        with pytest.raises(InputError, match=f"the series has {n} timesteps, a window needs {length}"):
-            windows(series, length, stride=stride)
-        return
-    x = windows(series, length, stride=stride)
-    assert x.dims == DIMS
-    np.testing.assert_array_equal(x.values, slow)
-    np.testing.assert_array_equal(x["sample"], np.arange(len(slow)))
-    np.testing.assert_array_equal(x["timestep"], np.arange(length))
-    assert ("time" in x.coords) == named
-    if named:
-        np.testing.assert_array_equal(x["time"], np.array(times, dtype="datetime64[ns]"))
-
-
-@pytest.mark.parametrize(
-    "series",
-    [
-        frame(VALUES[0], STAMPS),
-        xr.DataArray(VALUES[0].T, dims=("feature", "time"), coords={"feature": NAMES, "time": STAMPS}),
-        xr.DataArray(VALUES[:1], dims=DIMS, coords={"channel": NAMES, "timestep": STAMPS}),
-    ],
-    ids=["DataFrame", "DataArray", "DataArray of one sample"],
-)
-def test_windows_keep_stamps_and_names(series):
-    x = windows(series, 2, stride=3)
-    np.testing.assert_array_equal(x.values, [VALUES[0, :2], VALUES[0, 3:]])
-    np.testing.assert_array_equal(x["channel"], NAMES)
-    np.testing.assert_array_equal(x["time"], np.stack([STAMPS[:2], STAMPS[3:]]))
-    xr.testing.assert_identical(label_inputs(x), x.rename("input"))
-
-
-@pytest.mark.parametrize(("length", "stride"), [(0, 1), (-1, 1), (2, 0), (2, -1)])
-def test_windows_of_no_length_or_no_stride_are_refused(length, stride):
-    with pytest.raises(InputError, match=f"1 or more, got length={length} and stride={stride}"):
-        windows(VALUES[0], length, stride=stride)
-
-
-@pytest.mark.parametrize(
-    ("series", "message"),
-    [
-        (VALUES[0, :, 0], r"a series is \(timestep, channel\), got an array of shape \(5,\)"),
-        (VALUES, r"a series is \(timestep, channel\), got an array of shape \(2, 5, 3\)"),
-        (xr.DataArray(VALUES, dims=DIMS), "cut from one series, got 2 samples"),
-        (xr.DataArray(VALUES[0], dims=("a", "b")), "accepted are"),
-        (xr.DataArray(VALUES[0, :, 0], dims="time"), "without channels"),
-    ],
-    ids=["one axis", "three axes", "samples", "unknown dims", "no channels"],
-)
-def test_windows_of_something_else_than_one_series_are_refused(series, message):
-    with pytest.raises(InputError, match=message):
-        windows(series, 2)
-
-
-def test_windows_of_a_length_that_is_no_integer_are_refused():
-    with pytest.raises(InputError, match="length"):
-        windows(VALUES[0], 2.5)
 
 
 # Baselines

@@ -1,13 +1,100 @@
-"""Series of several lengths, padded to one. Windows of one series are tested with the inputs."""
+"""Windows cut from one series, and series of several lengths padded to one."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+import xarray as xr
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attrkit import pad
+from attrkit import pad, windows
 from attrkit.errors import InputError
+from attrkit.inputs import DIMS, label_inputs
+
+SERIES = np.random.default_rng(0).standard_normal((5, 3))
+NAMES = ["rain", "wind", "heat"]
+STAMPS = pd.date_range("2015-01-01", periods=5, freq="h")
+
+# Windows
+
+
+@given(
+    n=st.integers(1, 30),
+    channels=st.integers(1, 3),
+    length=st.integers(1, 30),
+    stride=st.integers(1, 30),
+    named=st.booleans(),
+)
+@settings(max_examples=50, deadline=None)
+def test_windows_are_those_of_a_slow_loop(n, channels, length, stride, named):
+    values = np.arange(n * channels, dtype=float).reshape(n, channels)
+    stamps = pd.date_range("2015-01-01", periods=n, freq="h")
+    series = pd.DataFrame(values, index=stamps) if named else values
+    slow, times = [], []
+    start = 0
+    while start + length <= n:
+        slow.append([values[start + i] for i in range(length)])
+        times.append([stamps[start + i] for i in range(length)])
+        start += stride
+    if not slow:
+        with pytest.raises(InputError, match=f"the series has {n} timesteps, a window needs {length}"):
+            windows(series, length, stride=stride)
+        return
+    x = windows(series, length, stride=stride)
+    assert x.dims == DIMS
+    np.testing.assert_array_equal(x.values, slow)
+    np.testing.assert_array_equal(x["sample"], np.arange(len(slow)))
+    np.testing.assert_array_equal(x["timestep"], np.arange(length))
+    assert ("time" in x.coords) == named
+    if named:
+        np.testing.assert_array_equal(x["time"], np.array(times, dtype="datetime64[ns]"))
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        pd.DataFrame(SERIES, columns=NAMES, index=STAMPS),
+        xr.DataArray(SERIES.T, dims=("feature", "time"), coords={"feature": NAMES, "time": STAMPS}),
+        xr.DataArray(SERIES[None], dims=DIMS, coords={"channel": NAMES, "timestep": STAMPS}),
+    ],
+    ids=["DataFrame", "DataArray", "DataArray of one sample"],
+)
+def test_windows_keep_stamps_and_names(series):
+    x = windows(series, 2, stride=3)
+    np.testing.assert_array_equal(x.values, [SERIES[:2], SERIES[3:]])
+    np.testing.assert_array_equal(x["channel"], NAMES)
+    np.testing.assert_array_equal(x["time"], np.stack([STAMPS[:2], STAMPS[3:]]))
+    xr.testing.assert_identical(label_inputs(x), x.rename("input"))
+
+
+@pytest.mark.parametrize(("length", "stride"), [(0, 1), (-1, 1), (2, 0), (2, -1)])
+def test_windows_of_no_length_or_no_stride_are_refused(length, stride):
+    with pytest.raises(InputError, match=f"1 or more, got length={length} and stride={stride}"):
+        windows(SERIES, length, stride=stride)
+
+
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [
+        (SERIES[:, 0], r"a series is \(timestep, channel\), got an array of shape \(5,\)"),
+        (np.stack([SERIES] * 2), r"a series is \(timestep, channel\), got an array of shape \(2, 5, 3\)"),
+        (xr.DataArray([SERIES] * 2, dims=DIMS), "cut from one series, got 2 samples"),
+        (xr.DataArray(SERIES, dims=("a", "b")), "accepted are"),
+        (xr.DataArray(SERIES[:, 0], dims="time"), "without channels"),
+    ],
+    ids=["one axis", "three axes", "samples", "unknown dims", "no channels"],
+)
+def test_windows_of_something_else_than_one_series_are_refused(series, message):
+    with pytest.raises(InputError, match=message):
+        windows(series, 2)
+
+
+def test_windows_of_a_length_that_is_no_integer_are_refused():
+    with pytest.raises(InputError, match="length"):
+        windows(SERIES, 2.5)
+
+
+# Padding
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), side=st.sampled_from(["left", "right"]))

@@ -4,7 +4,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import pytest
 from tensorflow import keras
 
@@ -16,16 +15,3 @@ def _seeded():
     keras.utils.set_random_seed(7)
     yield
     keras.backend.clear_session()
-
-
-@pytest.fixture
-def x():
-    """Ten samples of 12 timesteps and 3 channels."""
-    return np.random.default_rng(3).standard_normal((10, 12, 3)).astype("float32")
-
-
-@pytest.fixture
-def padded(x):
-    """The same with sample i padded (zeros) after 12 - i steps, and the mask."""
-    mask = np.arange(12)[None, :] < (12 - np.arange(10))[:, None]
-    return np.where(mask[..., None], x, 0).astype("float32"), mask

@@ -22,10 +22,3 @@ def _seeded():
 def x():
     """Five samples of 8 timesteps and 3 channels."""
     return np.random.default_rng(3).standard_normal((5, 8, 3)).astype("float32")
-
-
-@pytest.fixture
-def padded(x):
-    """The same with sample i padded (zeros) after 8 - i steps, and the mask."""
-    mask = np.arange(8)[None, :] < (8 - np.arange(5))[:, None]
-    return np.where(mask[..., None], x, 0).astype("float32"), mask
