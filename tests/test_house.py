@@ -24,6 +24,7 @@ ORDER = [
     ["explained"],
     ["question", "result_checks", "embeddings"],
     ["attention"],
+    ["relevance"],
     ["layers"],
     ["methods"],
     ["run_method"],

@@ -59,6 +59,8 @@ def intercepted(
             if threading.get_ident() != owner:
                 return own(*args, **kwargs)
             output, read = reader(Call(layer, own, args, kwargs))
+            if read is None:
+                return output
             if outside():
                 raise RefusedError(
                     f"layer {path!r} runs inside a loop or an inner function of the model, where its values "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, no_path
+from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
 from attrkit.errors import InputError, RefusedError
 
 
@@ -75,8 +75,6 @@ class JaxAdapter(Adapter):
         return {name: _array(total) for name, total in sums[3].items()}
 
     def _add_gradients(self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, rows: Any) -> Any:
-        jnp = self._jax.numpy
-
         def by_row(values: Any, like: Any) -> Any:
             return values.astype(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
 
@@ -100,10 +98,7 @@ class JaxAdapter(Adapter):
         def picked(points: Any) -> Any:
             points = {name: watched(values) for name, values in points.items()}
             outputs, _, _ = self._forward_with(state, {**points, **rest}, {}, False)
-            flat = jnp.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
-            if not jnp.issubdtype(flat.dtype, jnp.floating):
-                raise no_path()
-            return jnp.take_along_axis(flat, rows.target[:, None], axis=1).sum()
+            return self._pick(outputs, rows.target)
 
         gradients = self._jax.grad(picked)(points)
         if not reached:
@@ -112,6 +107,34 @@ class JaxAdapter(Adapter):
             name: total.at[rows.sample].add(by_row(rows.weight, total) * gradients[name])
             for name, total in totals.items()
         }
+
+    def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
+        """Return the sum of the explained outputs, of outputs laid flat as `Adapter.predict` does."""
+        jnp = self._jax.numpy
+        flat = jnp.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
+        if not jnp.issubdtype(flat.dtype, jnp.floating):
+            raise no_path()
+        return jnp.take_along_axis(flat, target[:, None], axis=1).sum()
+
+    def _rewritten(
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
+    ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
+        floating = [key for key, values in {**feed, **leaves}.items() if values.dtype.kind == "f"]
+
+        def run(state: Any, feed: Any, leaves: Any, target: Any) -> Any:
+            def picked(watched: Any) -> Any:
+                inputs = {name: watched.get(name, values) for name, values in feed.items()}
+                readers, held = rewrite.begin({name: watched[name] for name in leaves}, inputs)
+                with held:
+                    outputs, _, _ = self._forward_with(state, inputs, readers, False)
+                return self._pick(outputs, target), outputs
+
+            given = {**feed, **leaves}
+            gradients, outputs = self._jax.grad(picked, has_aux=True)({key: given[key] for key in floating})
+            return outputs, gradients
+
+        outputs, gradients = self._compiled(("rewritten", rewrite.key), lambda: run)(feed, leaves, target)
+        return [(name, _array(value)) for name, value in outputs.items()], {k: _array(v) for k, v in gradients.items()}
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, no_path
+from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
 from attrkit.errors import AttrkitError, InputError
 
 
@@ -124,6 +124,32 @@ class TensorFlowAdapter(Adapter):
         widest = max((value.dtype for value in outputs.values()), key=lambda dtype: dtype.size)
         flat = [tf.cast(tf.reshape(value, [tf.shape(value)[0], -1]), widest) for value in outputs.values()]
         return tf.gather(tf.concat(flat, axis=1), target, batch_dims=1)
+
+    def _rewritten(
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
+    ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
+        tf = self._tf
+        names, others = tuple(feed), tuple(leaves)
+
+        @tf.autograph.experimental.do_not_convert
+        def run(target: Any, *tensors: Any) -> Any:
+            given = _by_name(names + others, tensors)
+            inputs, own = {name: given[name] for name in names}, {name: given[name] for name in others}
+            watched = {key: values for key, values in given.items() if values.dtype.is_floating}
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(list(watched.values()))
+                readers, held = rewrite.begin(own, inputs)
+                with held:
+                    outputs, _ = self._forward(inputs, readers, False)
+                picked = self._pick(outputs, target)
+            gradients = tape.gradient(picked, watched)
+            return outputs, {key: values for key, values in gradients.items() if values is not None}
+
+        arguments = [target.astype("int32"), *feed.values(), *leaves.values()]
+        key = ("rewritten", names, others, rewrite.key)
+        compiled = self._compiled(key, [self._rows(a) for a in arguments], lambda: run)
+        outputs, gradients = compiled(*map(tf.constant, arguments))
+        return [(name, _array(value)) for name, value in outputs.items()], {k: _array(v) for k, v in gradients.items()}
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool

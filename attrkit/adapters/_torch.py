@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, no_path
+from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
 from attrkit.errors import AttrkitError, InputError
 
 
@@ -90,8 +90,7 @@ class TorchAdapter(Adapter):
             feed = {**points, **rest}
             with torch.enable_grad():
                 outputs, _ = self._run(feed, {}, False)
-                flat = torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
-                picked = flat.gather(1, torch.tensor(rows.target, device=flat.device)[:, None]).sum()
+                picked = self._pick(outputs, rows.target)
                 gradients = [None]
                 if picked.requires_grad:
                     with self._as_in_pass(feed, {}, False):
@@ -106,6 +105,30 @@ class TorchAdapter(Adapter):
 
     def _path_end(self, sums: Any) -> Feed:
         return {name: self._array(total) for name, total in sums[3].items()}
+
+    def _pick(self, outputs: dict[str, Any], target: np.ndarray) -> Any:
+        """Return the sum of the explained outputs, of outputs laid flat as `Adapter.predict` does."""
+        flat = self._torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
+        return flat.gather(1, self._torch.tensor(target, device=flat.device)[:, None]).sum()
+
+    def _rewritten(
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
+    ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
+        torch = self._torch
+        with torch.inference_mode(False), torch.enable_grad():
+            inputs, own = self._tensors(feed), self._tensors(leaves)
+            floating = {key: values for key, values in {**inputs, **own}.items() if values.is_floating_point()}
+            watched = {key: values.requires_grad_() for key, values in floating.items()}
+            readers, held = rewrite.begin(own, inputs)
+            with held:
+                outputs, _ = self._run(inputs, readers, False)
+            picked = self._pick(outputs, target)
+            if not picked.requires_grad:
+                raise no_path()
+            gradients = torch.autograd.grad(picked, list(watched.values()), allow_unused=True)
+        named = [(name, self._array(value)) for name, value in outputs.items()]
+        found = dict(zip(watched, gradients, strict=True))
+        return named, {key: self._array(values) for key, values in found.items() if values is not None}
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool

@@ -7,7 +7,7 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 import copy
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
@@ -99,14 +99,34 @@ class PathRows(NamedTuple):
     noise: Feed | None
 
 
-Reader = Callable[[Call], tuple[Any, dict[str, Any]]]
-"""Runs a layer's call in its place: returns the layer's output, unchanged, and what it read, by name."""
+Reader = Callable[[Call], tuple[Any, Any]]
+"""Runs a layer's call in its place: returns the layer's output and a dict of what it read, by name; None if nothing."""
 
 Noise = Callable[[np.ndarray, np.ndarray], Parts]
 """Maps sample numbers and step numbers, each of shape (row,), to noise of shape (row, timestep[, channel])."""
 
 Readings = dict[str, list[dict[str, np.ndarray]]]
 """Layer path -> one entry a call of the layer -> what was read, by name, samples first."""
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Another backward pass for the same forward pass: what stands in for some layers, and what is differentiated too.
+
+    Attributes
+    ----------
+    key : hashable
+        Rewrites of one key are compiled once.
+    leaves : callable
+        Maps a batch's feed to arrays of shape (row, ...), which are differentiated beside the inputs; their names begin
+        with ``"#"``. One named ``"#what KEY"`` has the shape of the input KEY, and its products count as that input's.
+    begin : callable
+        Maps these leaves and the feed, in the framework's tensors, to readers by path and to what holds for the pass.
+    """
+
+    key: Hashable
+    leaves: Callable[[Feed], Feed]
+    begin: Callable[[dict[str, Any], dict[str, Any]], tuple[Mapping[str, Reader], AbstractContextManager[Any]]]
 
 
 class Adapter(ABC):
@@ -249,6 +269,70 @@ class Adapter(ABC):
                     _part(out, name)[group] = values[: len(group)]
                 self.cost["gradient_evaluations"] += len(samples)
         return out
+
+    def rewritten_gradient(
+        self, x: Parts, target: np.ndarray, rewrite: Rewrite
+    ) -> tuple[Parts, dict[str, np.ndarray], np.ndarray]:
+        """Return value times gradient, with another backward pass, at the input.
+
+        Parameters
+        ----------
+        x : Parts of shape (sample, timestep[, channel])
+        target : ndarray of int of shape (sample,)
+            Index into the outputs laid flat.
+        rewrite : Rewrite
+
+        Returns
+        -------
+        products : Parts of the shape of `x`
+        others : dict
+            The same for the rewrite's leaves, and for the model's other inputs that are numbers, by name.
+        prediction : ndarray of shape (sample, output)
+            What the rewritten pass predicts.
+
+        Raises
+        ------
+        ForwardMismatchError
+            If that is not what the model predicts.
+        """
+        self.check_gradient()
+        # The first forward pass is compared with itself, and what it finds is not for the rewrite to hide.
+        expected = self.predict(x)
+        out = each(np.empty_like, x)
+        others: dict[str, list[np.ndarray]] = {}
+        predictions: list[np.ndarray] = []
+        done = 0
+        for feed, rows in self._batches(x, "relevance"):
+            _check_differentiable({key: feed[key] for key in self._keys(x).values()})
+            leaves = rewrite.leaves(feed)
+            wanted = _pad(target[done : done + rows], rows_of(feed))
+            named, gradients = self._rewritten(feed, leaves, rewrite, wanted)
+            predictions.append(self._flat(named, rows_of(feed))[:rows])
+            keys = self._keys(x)
+            if not set(keys.values()) & set(gradients):
+                raise no_path()
+            given = {**feed, **leaves}
+            products = {key: (given[key] * slope)[:rows] for key, slope in gradients.items()}
+            for name, key in keys.items():
+                part = _part(out, name)
+                beside = [values for leaf, values in products.items() if leaf[0] == "#" and leaf.endswith(f" {key}")]
+                # Without a gradient for one of several inputs, the explained output does not depend on it.
+                own = [products.pop(key)] if key in products else []
+                part[done : done + rows] = 0
+                for values in own + beside:
+                    part[done : done + rows] += values.reshape(rows, *part.shape[1:])
+            for key, values in products.items():
+                others.setdefault(key, []).append(values)
+            done += rows
+            self.cost["gradient_evaluations"] += rows
+        prediction = np.concatenate(predictions)
+        scale, difference = _difference(expected, prediction)
+        if not difference <= self.precision * scale:
+            raise ForwardMismatchError(
+                f"the pass with other rules predicts something else than the model, by {difference:.3g} (largest "
+                f"prediction {scale:.3g}): a rule does not compute what its layer does"
+            )
+        return out, {key: np.concatenate(values) for key, values in others.items()}, prediction
 
     def read(self, x: Parts, readers: Mapping[str, Reader], *, training: bool = False) -> tuple[np.ndarray, Readings]:
         """Run the model with some layers read on the way.
@@ -491,6 +575,12 @@ class Adapter(ABC):
         raise NotImplementedError
 
     def _path_end(self, sums: Any) -> Feed:
+        raise NotImplementedError
+
+    def _rewritten(
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
+    ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
+        """Run one batch: the outputs by name, and gradients for what of feed and leaves is a number and reached."""
         raise NotImplementedError
 
     @abstractmethod

@@ -72,6 +72,11 @@ class KerasModel(Adapter):
             "model": str(self.model.name),
         }
 
+    @property
+    def is_keras_3(self) -> bool:
+        """Whether the model is one of Keras 3; tf-keras and Keras 2 are one to all who use them."""
+        return any(cls.__module__ == HANDLES[0] for cls in type(self.model).__mro__)
+
     def layers(self) -> list[Layer]:  # noqa: D102
         return [entry for entry in self._all_layers() if entry.kind != "InputLayer"]
 

@@ -1,0 +1,138 @@
+"""Layer-wise relevance propagation."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attrkit.adapters.base import Adapter
+from attrkit.errors import CompletenessWarning, RefusedError
+from attrkit.methods._result import OUTPUT, attribution, needs_gradient
+from attrkit.parts import Parts, arrays_of, each, row_sums
+from attrkit.relevance.composites import Composite, composite_of
+from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF
+from attrkit.relevance.rewrite import rewrite_of
+from attrkit.relevance.rules import LOW, ONES, KernelRule, input_leaves
+
+TOLERANCE = 0.01
+"""Largest share of the output that may be missing from relevance and ledger without a warning."""
+
+
+@needs_gradient
+def lrp(
+    model: Adapter,
+    x: Parts,
+    target: np.ndarray,
+    *,
+    composite: str | Composite = "arras",
+    epsilon: float | None = None,
+    input_rule: str | KernelRule | None = None,
+    by_layer: bool = False,
+) -> dict[str, Any]:
+    """Return layer-wise relevance (Bach et al. 2015, doi:10.1371/journal.pone.0130140).
+
+    Parameters
+    ----------
+    model : Adapter
+    x : Parts of shape (sample, timestep[, channel])
+    target : ndarray of int of shape (sample,)
+        Index into the outputs laid flat.
+    composite : str or Composite, default "arras"
+        Which rule each kind of layer has: a name of `attrkit.relevance.COMPOSITES`, or one of your own.
+    epsilon : float, optional
+        Stabiliser of denominators, in place of the composite's.
+    input_rule : {"flat", "w_square", "z_box"} or rule, optional
+        Rule of the layers of weights that are called with the model's input; the box of ``"z_box"`` goes from the
+        smallest to the largest value of `x`.
+    by_layer : bool, default False
+        Tell layers apart: what of the relevance each was given, passed on, and lost to its bias and stabiliser.
+
+    Returns
+    -------
+    dict
+        ``attribution`` of the shape of `x`, in units of the output; ``bias_relevance`` and ``epsilon_relevance`` of
+        shape (sample,), what biases and stabilisers absorb; ``completeness_gap``: the sum of all three less the
+        output, 0 for a composite that conserves. With `by_layer`, ``layer_relevance``, ``layer_bias_relevance``,
+        ``layer_epsilon_relevance`` and ``layer_gap`` of dims (sample, layer).
+
+    Raises
+    ------
+    RefusedError
+        If a layer or an operation of the model has no rule, or a softmax makes the output that is explained.
+    ForwardMismatchError
+        If the pass with rules does not predict what the model predicts.
+    InputError
+        If an option is not known.
+
+    Warns
+    -----
+    CompletenessWarning
+        If more than 1 percent of an output is missing, with the layers that lose it.
+    """
+    bounds = min(float(a.min()) for a in arrays_of(x)), max(float(a.max()) for a in arrays_of(x))
+    chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
+    plan = rewrite_of(model, chosen, by_layer=by_layer)
+    values, others, prediction = model.rewritten_gradient(x, target, plan.rewrite)
+    reached = any(name.startswith((ONES, LOW)) for name in others)
+    if input_leaves(chosen.first, np.ones(1)) and not reached:
+        raise RefusedError(
+            f"input_rule {input_rule!r} is for layers of weights that are called with the model's input, and there is "
+            "none; leave it out, or give rules by a layer's type or path: composite=COMPOSITES['arras'].extended(...)"
+        )
+    explained = prediction[np.arange(len(prediction)), target].astype(float)
+    nothing = np.zeros((len(explained), len(plan.layers)), arrays_of(values)[0].dtype)
+    bias, eps = others.get(BIAS, nothing), others.get(EPSILON, nothing)
+    # Inputs that are handed on carry relevance too.
+    handed = sum(
+        array.reshape(len(array), -1).sum(axis=1, dtype=float) for name, array in others.items() if name[0] != "#"
+    )
+    gap = row_sums(values) + handed + bias.sum(1, dtype=float) + eps.sum(1, dtype=float) - explained
+    result = {
+        "attribution": attribution(values, long_name=f"relevance ({_name(composite)})", units=OUTPUT),
+        "bias_relevance": bias.sum(axis=1),
+        "epsilon_relevance": eps.sum(axis=1),
+        "completeness_gap": gap,
+    }
+    if by_layer:
+        given, passed = others.get(OUT_OF, nothing), others.get(INTO, nothing)
+        tables = {
+            "layer_relevance": given,
+            "layer_bias_relevance": bias,
+            "layer_epsilon_relevance": eps,
+            "layer_gap": passed + bias + eps - given,
+        }
+        result |= {
+            name: xr.DataArray(table, dims=("sample", "layer"), coords={"layer": plan.layers})
+            for name, table in tables.items()
+        }
+    elif plan.conserves and (np.abs(gap) > TOLERANCE * np.maximum(np.abs(explained), 1e-3 * _size(values))).any():
+        _warn_of_leaks(model, x, target, chosen, gap, explained)
+    return result
+
+
+def _name(composite: str | Composite) -> str:
+    return composite if isinstance(composite, str) else "own composite"
+
+
+def _size(values: Parts) -> np.ndarray:
+    return row_sums(each(np.abs, values))
+
+
+def _warn_of_leaks(
+    model: Adapter, x: Parts, target: np.ndarray, composite: Composite, gap: np.ndarray, explained: np.ndarray
+) -> None:
+    """Run once more, layers told apart, and name those that lose most."""
+    worst = int(np.abs(gap).argmax())
+    plan = rewrite_of(model, composite, by_layer=True)
+    _, others, _ = model.rewritten_gradient(x, target, plan.rewrite)
+    lost = others[INTO] + others[BIAS] + others[EPSILON] - others[OUT_OF]
+    order = np.argsort(-np.abs(lost[worst]))[:3]
+    leaks = ", ".join(f"{plan.layers[i]} {lost[worst, i]:.3g}" for i in order)
+    warnings.warn(
+        f"lrp: relevance and ledger miss the output by more than {TOLERANCE:.0%} of it; in sample {worst} by "
+        f"{gap[worst]:.3g} of {explained[worst]:.3g}. Layers that pass on less, or more, than they are given: {leaks}; "
+        "the rest is lost where no rule stands",
+        CompletenessWarning,
+        stacklevel=5,
+    )

@@ -1,0 +1,122 @@
+"""Composites: which rule each kind of layer gets. Data, to read and to extend."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from attrkit.errors import InputError
+from attrkit.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, KernelRule, WSquare, ZBox, ZPlus
+
+Rule = KernelRule | Callable[..., Any]
+
+_EPSILON = Epsilon(1e-3)
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Rules for the layers of a model.
+
+    Attributes
+    ----------
+    kernel : rule
+        For layers of weights: dense, convolution, projections of attention.
+    epsilon : float
+        Stabiliser of recurrent cells and of attention's weighted sums.
+    attention : {"held", "shared"}
+        ``"held"``: weights of attention, and gates of recurrent cells, are constants, and what they weigh carries all
+        relevance. ``"shared"``: half of it goes through the weights to queries and keys, gates stay constants.
+    first : rule, optional
+        For layers of weights that are called with the model's input: `Flat`, `WSquare`, `ZBox`, or another.
+    layers : mapping of str to rule or callable
+        Before all of these, by a layer's type or its path: a kernel rule, or a function ``f(call, flow)`` that returns
+        the layer's output, such as `attrkit.relevance.passes` for a layer that is linear or only routes.
+
+    Examples
+    --------
+    >>> from attrkit.relevance import COMPOSITES, AlphaBeta
+    >>> COMPOSITES["arras"].extended({"Dense": AlphaBeta(2, 1)}).rule_of("head.dense", "Dense")
+    AlphaBeta(alpha=2, beta=1, bias='split', epsilon=1e-07)
+    """
+
+    kernel: KernelRule = _EPSILON
+    epsilon: float = 1e-3
+    attention: str = "held"
+    first: KernelRule | None = None
+    layers: Mapping[str, Rule] = field(default_factory=dict)
+
+    def extended(self, layers: Mapping[str, Rule]) -> "Composite":
+        """Return this composite with further rules, by a layer's type or path."""
+        return replace(self, layers={**self.layers, **layers})
+
+    def rule_of(self, path: str, kind: str) -> Rule | None:
+        """Return the rule given for a layer by its path, or by its type."""
+        return self.layers.get(path, self.layers.get(kind))
+
+    @property
+    def conserves(self) -> bool:
+        """Whether relevance and ledger add up to the output; a softmax that relevance goes through loses some."""
+        return self.attention == "held"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells this composite from others, hashable."""
+        return (self.kernel, self.epsilon, self.attention, self.first, *self.layers.items())
+
+
+COMPOSITES: Mapping[str, Composite] = {
+    "arras": Composite(),
+    "attnlrp": Composite(Epsilon(1e-6), 1e-6, attention="shared"),
+    "epsilon": Composite(Epsilon(1e-6), 1e-6),
+    "z": Composite(Epsilon(0.0), 0.0),
+    "z_plus": Composite(ZPlus()),
+    "alpha_beta": Composite(AlphaBeta()),
+    "gamma": Composite(Gamma()),
+    "innvestigate": Composite(Epsilon(1e-7), 0.0),
+}
+"""By name. ``arras``: Arras et al. 2017; ``attnlrp``: Achtibat et al. 2024; the others change the rule of kernels."""
+
+INPUT_RULES = ("flat", "w_square", "z_box")
+
+
+def composite_of(
+    composite: str | Composite,
+    *,
+    epsilon: float | None,
+    input_rule: str | KernelRule | None,
+    bounds: tuple[float, float],
+) -> Composite:
+    """Return a composite by its name, with the options of the method.
+
+    Parameters
+    ----------
+    composite : str or Composite
+    epsilon : float, optional
+        In place of the composite's own, in kernels and elsewhere.
+    input_rule : {"flat", "w_square", "z_box"} or rule, optional
+    bounds : tuple of float
+        Smallest and largest value of the inputs, the box of ``"z_box"``.
+
+    Raises
+    ------
+    InputError
+        If a name is not known, or the epsilon is negative.
+    """
+    if not isinstance(composite, Composite):
+        if composite not in COMPOSITES:
+            raise InputError(
+                f"unknown composite {composite!r}; known are {', '.join(COMPOSITES)}, or a Composite of your own"
+            )
+        composite = COMPOSITES[composite]
+    if epsilon is not None:
+        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < float("inf"):
+            raise InputError(f"epsilon={epsilon!r} is not accepted; give a number of at least 0")
+        kernel = composite.kernel
+        if not isinstance(kernel, Flat | WSquare):
+            kernel = replace(kernel, epsilon=float(epsilon))
+        composite = replace(composite, epsilon=float(epsilon), kernel=kernel)
+    if isinstance(input_rule, str):
+        rules: dict[str, KernelRule] = {"flat": Flat(), "w_square": WSquare(), "z_box": ZBox(*bounds)}
+        if input_rule not in rules:
+            raise InputError(f"unknown input_rule {input_rule!r}; known are {', '.join(INPUT_RULES)}, or a rule")
+        input_rule = rules[input_rule]
+    return composite if input_rule is None else replace(composite, first=input_rule)

@@ -1,0 +1,72 @@
+"""From a model and a composite to another backward pass, with the leaves of the ledger."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter, Call, Feed, Reader, Rewrite
+from attrkit.adapters.keras import KerasModel
+from attrkit.errors import RefusedError
+from attrkit.relevance import keras
+from attrkit.relevance.composites import Composite
+from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF, Flow
+from attrkit.relevance.ops import keras_ops, tensorflow_ops
+from attrkit.relevance.rule import Rule
+from attrkit.relevance.rules import input_leaves
+
+
+class Plan(NamedTuple):
+    """A rewrite; the layers in the columns of its ledger, one column without a name where they are not told apart."""
+
+    rewrite: Rewrite
+    layers: list[str]
+    # Whether relevance and ledger add up to the output.
+    conserves: bool
+
+
+def rewrite_of(model: Adapter, composite: Composite, *, by_layer: bool) -> Plan:
+    """Return the backward pass that carries relevance through a model.
+
+    Raises
+    ------
+    RefusedError
+        If the model is a plain function, or a layer or an operation of it has no rule.
+    """
+    if not isinstance(model, KerasModel):
+        raise RefusedError(
+            f"lrp has no rules for a {type(model).__name__}: what it computes inside is not known; use "
+            "integrated_gradients or occlusion"
+        )
+    ops = keras_ops() if model.is_keras_3 else tensorflow_ops()
+    return _by_readers(model, composite, keras.plan(model, composite), ops, by_layer=by_layer)
+
+
+def _by_readers(model: Adapter, composite: Composite, rules: Mapping[str, Rule], ops: Any, *, by_layer: bool) -> Plan:
+    layers = list(rules) if by_layer else [""]
+    columns = {path: i for i, path in enumerate(layers)}
+    ledger = (BIAS, EPSILON, INTO, OUT_OF) if by_layer else (BIAS, EPSILON)
+
+    def leaves(feed: Feed) -> Feed:
+        floats = {name: values for name, values in feed.items() if values.dtype.kind == "f"}
+        first = next(iter(floats.values()))
+        found = {name: np.ones((len(first), len(layers)), first.dtype) for name in ledger}
+        for name, values in floats.items():
+            found |= {kind + name: leaf for kind, leaf in input_leaves(composite.first, values).items()}
+        return found
+
+    def begin(own: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Reader], Any]:
+        flow = Flow(ops, composite.epsilon, composite.attention, own, columns=columns, inputs=inputs)
+        return {path: _reader(rule, flow.at(path)) for path, rule in rules.items()}, nullcontext()
+
+    return Plan(Rewrite((composite.key, by_layer), leaves, begin), layers, composite.conserves)
+
+
+def _reader(rule: Rule, flow: Flow) -> Reader:
+    def run(call: Call) -> tuple[Any, None]:
+        if INTO in flow.leaves and call.args:
+            call = call._replace(args=(flow.tapped(INTO, call.args[0]), *call.args[1:]))
+        return flow.tapped(OUT_OF, rule(call, flow)), None
+
+    return run

@@ -1,0 +1,15 @@
+"""What a rule is: the forward pass of a layer, with the gradient that carries relevance."""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrkit.adapters.base import Call
+from attrkit.relevance.flow import Flow
+
+Rule = Callable[[Call, Flow], Any]
+"""Maps the call of a layer to what the layer returns; `attrkit.relevance.flow.Flow` has what it is written with."""
+
+
+def passes(call: Call, flow: Flow) -> Any:
+    """Run a layer as it is: for one that is linear without bias, or only calls layers with rules of their own."""
+    return call.original(*call.args, **call.kwargs)

@@ -1,0 +1,181 @@
+"""Rules of kernel layers: a linear map, a bias and an activation that passes relevance on.
+
+Each is data, and has one function ``modified``, the layer's forward pass with the rule for its gradient.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attrkit.relevance.flow import BIAS, EPSILON, Activation, Flow
+
+ONES, LOW, HIGH = "#ones ", "#low ", "#high "
+"""Before the name of an input: leaves of its shape, whose value times gradient is relevance of that input too."""
+
+
+class Kernel(NamedTuple):
+    """What rules see of a layer: ``linear(x, kernel)``, its kernel, its bias as it broadcasts, its activation."""
+
+    linear: Callable[[Any, Any], Any]
+    kernel: Any
+    bias: Any = None
+    activation: Activation | None = None
+
+    def output(self, x: Any) -> tuple[Any, Any]:
+        """Return what the layer gives before and after its activation."""
+        z = self.linear(x, self.kernel)
+        z = z if self.bias is None else z + self.bias
+        return z, z if self.activation is None else self.activation(z)
+
+
+def _halves(flow: Flow, values: Any) -> tuple[Any, Any]:
+    zero = flow.ops.zeros_like(values)
+    return flow.ops.maximum(values, zero), flow.ops.minimum(values, zero)
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """Shares by contribution, the sum kept from zero by `epsilon` (Bach et al. 2015, eq. 58); 0 is the z rule."""
+
+    epsilon: float = 1e-3
+
+    def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
+        """Return the layer's output, with the rule for its gradient."""
+        z = layer.linear(x, layer.kernel)
+        z = z if layer.bias is None else z + layer.bias
+        return flow.node(z, layer.activation, bias=layer.bias, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class AlphaBeta:
+    """Shares among what raises an output, times `alpha`, and among what lowers it, times -`beta` (eq. 60).
+
+    `alpha` - `beta` is 1. ``bias="split"`` counts the positive part of a bias with what raises and the negative with
+    what lowers; ``"innvestigate"`` all of it with both, as that toolkit does; ``"ignore"`` with neither.
+    """
+
+    alpha: float = 2.0
+    beta: float = 1.0
+    bias: str = "split"
+    epsilon: float = 1e-7
+
+    def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
+        """Return the layer's output, with the rule for its gradient."""
+        _, y = layer.output(flow.hold(x))
+        (x_up, x_down), (w_up, w_down) = _halves(flow, x), _halves(flow, layer.kernel)
+        found = flow.hold(y)
+        for part, ups, sign in ((self.alpha, True, 1.0), (-self.beta, False, -1.0)):
+            if not part:
+                continue
+            z = layer.linear(x_up, w_up if ups else w_down) + layer.linear(x_down, w_down if ups else w_up)
+            bias = None
+            if layer.bias is not None and self.bias != "ignore":
+                bias = layer.bias if self.bias == "innvestigate" else _halves(flow, layer.bias)[0 if ups else 1]
+            whole = flow.hold(z if bias is None else z + bias)
+            one = flow.ops.ones_like(whole)
+            # A sum of one sign, which may be zero, moves away from zero on its own side.
+            toward = one * sign if self.bias != "innvestigate" else flow.ops.where(whole >= 0, one, -one)
+            nudge = flow.hold(self.epsilon * toward)
+            moved = z - flow.hold(z) + flow.entry(EPSILON, nudge, whole)
+            if bias is not None:
+                moved = moved + flow.entry(BIAS, bias, whole)
+            found = found + part * moved * flow.ratio(y, whole + nudge)
+        return found
+
+
+def ZPlus(epsilon: float = 1e-7) -> AlphaBeta:
+    """Return the rule that shares among what raises an output only (Montavon et al. 2017): alpha 1, beta 0."""
+    return AlphaBeta(1.0, 0.0, epsilon=epsilon)
+
+
+@dataclass(frozen=True)
+class Gamma:
+    """Shares by contribution, those of the output's own sign raised by `gamma` (generalised, as in zennit)."""
+
+    gamma: float = 0.25
+    epsilon: float = 1e-7
+
+    def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
+        """Return the layer's output, with the rule for its gradient."""
+        z, y = layer.output(flow.hold(x))
+        (x_up, x_down), (w_up, w_down) = _halves(flow, x), _halves(flow, layer.kernel)
+        w_up, w_down = layer.kernel + self.gamma * w_up, layer.kernel + self.gamma * w_down
+        raised = layer.linear(x_up, w_up) + layer.linear(x_down, w_down)
+        lowered = layer.linear(x_up, w_down) + layer.linear(x_down, w_up)
+        is_up = flow.hold(z) >= 0
+        own = flow.ops.where(is_up, raised, lowered)
+        bias = None
+        if layer.bias is not None:
+            b_up, b_down = _halves(flow, layer.bias)
+            bias = flow.ops.where(is_up, layer.bias + self.gamma * b_up, layer.bias + self.gamma * b_down)
+        whole = flow.hold(own if bias is None else own + bias)
+        one = flow.ops.ones_like(whole)
+        nudge = flow.hold(self.epsilon * flow.ops.where(whole >= 0, one, -one))
+        moved = own - flow.hold(own) + flow.entry(EPSILON, nudge, whole)
+        if bias is not None:
+            moved = moved + flow.entry(BIAS, bias, whole)
+        return flow.hold(y) + moved * flow.ratio(y, whole + nudge)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """For layers called with the model's input: equal shares for all inputs of a unit (Lapuschkin et al. 2019)."""
+
+    def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
+        """Return the layer's output, with the rule for its gradient."""
+        return _by_ones(flow, layer, x, flow.ops.ones_like(layer.kernel))
+
+
+@dataclass(frozen=True)
+class WSquare:
+    """For layers called with the model's input: shares by squared weight (Montavon et al. 2017, eq. 12)."""
+
+    def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
+        """Return the layer's output, with the rule for its gradient."""
+        return _by_ones(flow, layer, x, layer.kernel * layer.kernel)
+
+
+def _by_ones(flow: Flow, layer: Kernel, x: Any, kernel: Any) -> Any:
+    _, y = layer.output(flow.hold(x))
+    z = layer.linear(leaf_of(flow, ONES, x), kernel)
+    return flow.hold(y) + (z - flow.hold(z)) * flow.ratio(y, z)
+
+
+@dataclass(frozen=True)
+class ZBox:
+    """For layers called with the model's input, whose values lie in a box: shares from its corner (eq. 13)."""
+
+    low: float
+    high: float
+    epsilon: float = 1e-7
+
+    def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
+        """Return the layer's output, with the rule for its gradient."""
+        _, y = layer.output(flow.hold(x))
+        w_up, w_down = _halves(flow, layer.kernel)
+        low, high = leaf_of(flow, LOW, x), leaf_of(flow, HIGH, x)
+        z = layer.linear(x, layer.kernel) - layer.linear(low, w_up) - layer.linear(high, w_down)
+        held = flow.hold(z)
+        one = flow.ops.ones_like(held)
+        nudge = flow.hold(self.epsilon * flow.ops.where(held >= 0, one, -one))
+        return flow.hold(y) + (z - held + flow.entry(EPSILON, nudge, held)) * flow.ratio(y, held + nudge)
+
+
+def leaf_of(flow: Flow, kind: str, x: Any) -> Any:
+    """Return the leaf that stands beside an input of the model."""
+    name = next(name for name, values in flow.inputs.items() if values is x)
+    return flow.leaves[kind + name]
+
+
+def input_leaves(rule: Any, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a rule of the first layer needs beside an input, by `ONES`, `LOW` and `HIGH`."""
+    if isinstance(rule, Flat | WSquare):
+        return {ONES: np.ones_like(values)}
+    if isinstance(rule, ZBox):
+        return {LOW: np.full_like(values, rule.low), HIGH: np.full_like(values, rule.high)}
+    return {}
+
+
+KernelRule = Epsilon | AlphaBeta | Gamma | Flat | WSquare | ZBox
