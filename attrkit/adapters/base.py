@@ -302,27 +302,26 @@ class Adapter(ABC):
         others: dict[str, list[np.ndarray]] = {}
         predictions: list[np.ndarray] = []
         done = 0
+        keys = self._keys(x)
         for feed, rows in self._batches(x, "relevance"):
-            _check_differentiable({key: feed[key] for key in self._keys(x).values()})
+            _check_differentiable({key: feed[key] for key in keys.values()})
             leaves = rewrite.leaves(feed)
             wanted = _pad(target[done : done + rows], rows_of(feed))
             named, gradients = self._rewritten(feed, leaves, rewrite, wanted)
             predictions.append(self._flat(named, rows_of(feed))[:rows])
-            keys = self._keys(x)
-            if not set(keys.values()) & set(gradients):
-                raise no_path()
             given = {**feed, **leaves}
-            products = {key: (given[key] * slope)[:rows] for key, slope in gradients.items()}
-            for name, key in keys.items():
+            products = {name: (given[name] * slope)[:rows] for name, slope in gradients.items()}
+            own = {part: [name for name in products if name == k or name.endswith(f" {k}")] for part, k in keys.items()}
+            if not any(own.values()):
+                raise no_path()
+            for name, found in own.items():
                 part = _part(out, name)
-                beside = [values for leaf, values in products.items() if leaf[0] == "#" and leaf.endswith(f" {key}")]
-                # Without a gradient for one of several inputs, the explained output does not depend on it.
-                own = [products.pop(key)] if key in products else []
+                # Nothing is found for one of several inputs which the explained output does not depend on.
                 part[done : done + rows] = 0
-                for values in own + beside:
-                    part[done : done + rows] += values.reshape(rows, *part.shape[1:])
-            for key, values in products.items():
-                others.setdefault(key, []).append(values)
+                for key in found:
+                    part[done : done + rows] += products[key].reshape(rows, *part.shape[1:])
+            for key in products.keys() - set(keys.values()):
+                others.setdefault(key, []).append(products[key])
             done += rows
             self.cost["gradient_evaluations"] += rows
         prediction = np.concatenate(predictions)

@@ -13,7 +13,7 @@ from attrkit.parts import Parts, arrays_of, each, row_sums
 from attrkit.relevance.composites import Composite, composite_of
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF
 from attrkit.relevance.rewrite import rewrite_of
-from attrkit.relevance.rules import LOW, ONES, KernelRule, input_leaves
+from attrkit.relevance.rules import KernelRule, input_leaves
 
 TOLERANCE = 0.01
 """Largest share of the output that may be missing from relevance and ledger without a warning."""
@@ -74,8 +74,7 @@ def lrp(
     chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
     plan = rewrite_of(model, chosen, by_layer=by_layer)
     values, others, prediction = model.rewritten_gradient(x, target, plan.rewrite)
-    reached = any(name.startswith((ONES, LOW)) for name in others)
-    if input_leaves(chosen.first, np.ones(1)) and not reached:
+    if input_leaves(chosen.first, "", np.ones(1)) and not any(repr(chosen.first) in name for name in others):
         raise RefusedError(
             f"input_rule {input_rule!r} is for layers of weights that are called with the model's input, and there is "
             "none; leave it out, or give rules by a layer's type or path: composite=COMPOSITES['arras'].extended(...)"

@@ -127,9 +127,9 @@ class Flow:
             return type(values)([self.tapped(leaf, value) for value in values])
         return values * self._ones(leaf, values) if "float" in str(getattr(values, "dtype", "")) else values
 
-    def is_input(self, x: Any) -> bool:
-        """Whether a tensor is one that the model is called with."""
-        return any(values is x for values in self.inputs.values())
+    def input_name(self, x: Any) -> str | None:
+        """Return which of the model's inputs a tensor is; None if it is none of them."""
+        return next((name for name, values in self.inputs.items() if values is x), None)
 
     def _ones(self, leaf: str, like: Any) -> Any:
         """Return the layer's column of a leaf, one value for each row of `like`."""

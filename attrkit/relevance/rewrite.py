@@ -53,7 +53,8 @@ def _by_readers(model: Adapter, composite: Composite, rules: Mapping[str, Rule],
         first = next(iter(floats.values()))
         found = {name: np.ones((len(first), len(layers)), first.dtype) for name in ledger}
         for name, values in floats.items():
-            found |= {kind + name: leaf for kind, leaf in input_leaves(composite.first, values).items()}
+            for rule in {composite.first, *composite.layers.values()}:
+                found |= input_leaves(rule, name, values)
         return found
 
     def begin(own: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Reader], Any]:

@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from attrkit.errors import RefusedError
 from attrkit.relevance.flow import BIAS, EPSILON, Activation, Flow
-
-ONES, LOW, HIGH = "#ones ", "#low ", "#high "
-"""Before the name of an input: leaves of its shape, whose value times gradient is relevance of that input too."""
 
 
 class Kernel(NamedTuple):
@@ -125,7 +123,7 @@ class Flat:
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
-        return _by_ones(flow, layer, x, flow.ops.ones_like(layer.kernel))
+        return _by_ones(self, flow, layer, x, flow.ops.ones_like(layer.kernel))
 
 
 @dataclass(frozen=True)
@@ -134,12 +132,12 @@ class WSquare:
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
-        return _by_ones(flow, layer, x, layer.kernel * layer.kernel)
+        return _by_ones(self, flow, layer, x, layer.kernel * layer.kernel)
 
 
-def _by_ones(flow: Flow, layer: Kernel, x: Any, kernel: Any) -> Any:
+def _by_ones(rule: Any, flow: Flow, layer: Kernel, x: Any, kernel: Any) -> Any:
     _, y = layer.output(flow.hold(x))
-    z = layer.linear(leaf_of(flow, ONES, x), kernel)
+    z = layer.linear(_beside(flow, rule, "ones", x), kernel)
     return flow.hold(y) + (z - flow.hold(z)) * flow.ratio(y, z)
 
 
@@ -155,7 +153,7 @@ class ZBox:
         """Return the layer's output, with the rule for its gradient."""
         _, y = layer.output(flow.hold(x))
         w_up, w_down = _halves(flow, layer.kernel)
-        low, high = leaf_of(flow, LOW, x), leaf_of(flow, HIGH, x)
+        low, high = _beside(flow, self, "low", x), _beside(flow, self, "high", x)
         z = layer.linear(x, layer.kernel) - layer.linear(low, w_up) - layer.linear(high, w_down)
         held = flow.hold(z)
         one = flow.ops.ones_like(held)
@@ -163,19 +161,26 @@ class ZBox:
         return flow.hold(y) + (z - held + flow.entry(EPSILON, nudge, held)) * flow.ratio(y, held + nudge)
 
 
-def leaf_of(flow: Flow, kind: str, x: Any) -> Any:
-    """Return the leaf that stands beside an input of the model."""
-    name = next(name for name, values in flow.inputs.items() if values is x)
-    return flow.leaves[kind + name]
-
-
-def input_leaves(rule: Any, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what a rule of the first layer needs beside an input, by `ONES`, `LOW` and `HIGH`."""
+def input_leaves(rule: Any, name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a rule of the first layer needs beside an input: leaves of its shape, which are that input's too."""
     if isinstance(rule, Flat | WSquare):
-        return {ONES: np.ones_like(values)}
+        return {_leaf(rule, "ones", name): np.ones_like(values)}
     if isinstance(rule, ZBox):
-        return {LOW: np.full_like(values, rule.low), HIGH: np.full_like(values, rule.high)}
+        low, high = np.full_like(values, rule.low), np.full_like(values, rule.high)
+        return {_leaf(rule, "low", name): low, _leaf(rule, "high", name): high}
     return {}
+
+
+def _leaf(rule: Any, kind: str, name: str) -> str:
+    return f"#{kind} of {rule!r} {name}"
+
+
+def _beside(flow: Flow, rule: Any, kind: str, x: Any) -> Any:
+    """Return the leaf that stands beside an input of the model."""
+    name = flow.input_name(x)
+    if name is None:
+        raise RefusedError(f"{rule!r} is a rule of layers that are called with the model's input; {flow.path} is not")
+    return flow.leaves[_leaf(rule, kind, name)]
 
 
 KernelRule = Epsilon | AlphaBeta | Gamma | Flat | WSquare | ZBox

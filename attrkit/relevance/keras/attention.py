@@ -122,7 +122,7 @@ def _additive(call: Call, flow: Flow) -> Any:
 
 def _multiplicative(call: Call, flow: Flow) -> Any:
     layer, ops, x = call.layer, flow.ops, call.args[0]
-    query = flow.node(ops.tensordot(x, weight(ops, layer.Wa, x), axes=1))
+    query = ops.tensordot(x, weight(ops, layer.Wa, x), axes=1)
     e = ops.einsum("sqc,skc->sqk", flow.share(query, 0.5), flow.share(x, 0.5))
     bias = weight(ops, layer.ba, x)
     return e if bias is None else e + bias[0] + flow.entry(BIAS, bias[0], e)

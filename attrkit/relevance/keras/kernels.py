@@ -29,7 +29,7 @@ def kernel_rule(
 
     def run(call: Call, flow: Flow) -> Any:
         x = call.args[0]
-        own = rule or (composite.first if composite.first and flow.is_input(x) else composite.kernel)
+        own = rule or (composite.first if composite.first and flow.input_name(x) is not None else composite.kernel)
         activation = call.layer.activation
         kernel = _kernel(call.layer, flow.ops, x)
         if by_softmax:
