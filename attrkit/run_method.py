@@ -43,6 +43,9 @@ def run_method(
     by_gradient = getattr(function, "needs_gradient", False)
     if by_gradient:
         adapter.check_gradient()
+    if hasattr(function, "check"):
+        function.check(adapter.configured(question=explained.question(logits=asked.logits)), **options)
+    if by_gradient:
         explained = at_embeddings(adapter.configured(batch_size=batch_size), explained, asked.embedding)
     question = explained.question(head=asked.target if callable(asked.target) else None, logits=asked.logits)
     model = adapter.configured(batch_size=batch_size, show_progress=show_progress, question=question)

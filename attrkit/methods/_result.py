@@ -19,6 +19,16 @@ def needs_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def checked_first(check: Callable[..., None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Mark a method with ``check(model, **options)``, which refuses models and options before any pass is run."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.check = check  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
 def attribution(values: Parts, *, long_name: str, units: str, sign: str = "signed") -> Any:
     """Label attributions of shape (sample, timestep[, channel]), one array or several by name.
 

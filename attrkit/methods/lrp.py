@@ -8,7 +8,7 @@ import xarray as xr
 
 from attrkit.adapters.base import Adapter
 from attrkit.errors import CompletenessWarning, RefusedError
-from attrkit.methods._result import OUTPUT, attribution, needs_gradient
+from attrkit.methods._result import OUTPUT, attribution, checked_first, needs_gradient
 from attrkit.parts import Parts, arrays_of, each, row_sums
 from attrkit.relevance.composites import Composite, composite_of
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF
@@ -19,6 +19,20 @@ TOLERANCE = 0.01
 """Largest share of the output that may be missing from relevance and ledger without a warning."""
 
 
+def _check(
+    model: Adapter,
+    *,
+    composite: str | Composite = "arras",
+    epsilon: float | None = None,
+    input_rule: str | KernelRule | None = None,
+    by_layer: bool = False,
+) -> None:
+    """Refuse options that are not known, and a model with layers that have no rule."""
+    chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=(0.0, 0.0))
+    rewrite_of(model, chosen, by_layer=by_layer)
+
+
+@checked_first(_check)
 @needs_gradient
 def lrp(
     model: Adapter,

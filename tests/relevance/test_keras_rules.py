@@ -67,9 +67,9 @@ def test_an_activation_passes_relevance_on(keras, precision, tolerance, activati
     kernel, bias = (w.astype(float) for w in net.layers[-1].get_weights())
     z = reference.dense_forward(x, kernel, bias)
     y = {"relu": np.maximum(z, 0), "tanh": np.tanh(z), "sigmoid": reference.sigmoid(z)}[activation]
-    expected = reference.dense(x, kernel, bias, y, rule="epsilon", epsilon=1e-3)
+    expected = reference.dense(x, kernel, bias, y, rule="epsilon", epsilon=EPSILON)
     for form in (net, apart):
-        check(form, x, expected, "arras", tolerance)
+        check(form, x, expected, _with_kernel(Epsilon(EPSILON)), tolerance)
 
 
 CELLS = {

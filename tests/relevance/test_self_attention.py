@@ -1,5 +1,6 @@
 """Attention layers of one call against ``reference.py``: those of keras-self-attention, which need TensorFlow."""
 
+import keras_self_attention as layers
 import numpy as np
 import pytest
 
@@ -8,16 +9,6 @@ from tests.relevance import reference
 from tests.relevance.common import SHAPE, check, inputs, model
 
 COMPOSITE = pytest.mark.parametrize("composite", ["arras", "attnlrp"])
-
-
-@pytest.fixture
-def layers(keras):
-    """The package; it fails on other backends by itself."""
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("keras-self-attention runs on TensorFlow only")
-    import keras_self_attention
-
-    return keras_self_attention
 
 
 OPTIONS = {
@@ -32,7 +23,7 @@ OPTIONS = {
 @COMPOSITE
 @pytest.mark.parametrize("kind", ["additive", "multiplicative"])
 @pytest.mark.parametrize("options", OPTIONS)
-def test_seq_self_attention(keras, layers, precision, tolerance, composite, kind, options):
+def test_seq_self_attention(keras, precision, tolerance, composite, kind, options):
     own = OPTIONS[options]
     layer = layers.SeqSelfAttention(attention_type=kind, **({"units": 5} if kind == "additive" else {}), **own)
     net = model(keras, layer, precision)
@@ -54,7 +45,7 @@ def test_seq_self_attention(keras, layers, precision, tolerance, composite, kind
 
 @COMPOSITE
 @pytest.mark.parametrize("masked", [False, True])
-def test_seq_weighted_attention(keras, layers, precision, tolerance, composite, masked):
+def test_seq_weighted_attention(keras, precision, tolerance, composite, masked):
     layer = layers.SeqWeightedAttention()
     x = inputs(precision)
     mask = None

@@ -83,7 +83,7 @@ def _plan_one(
     """Return the rules of a layer and those inside it, and whether the layers inside need none of their own."""
     given = composite.rule_of(entry.path, entry.kind)
     if given is passes:
-        return {}, False
+        return {entry.path: passes} if entry.path else {}, False
     if callable(given):
         return {entry.path: given}, True
     kind = _library_kind(entry.layer)
