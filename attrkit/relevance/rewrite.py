@@ -1,6 +1,6 @@
 """From a model and a composite to another backward pass, with the leaves of the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter, Call, Feed, Reader, Rewrite
 from attrkit.adapters.keras import KerasModel
+from attrkit.adapters.pytorch import TorchModule
 from attrkit.errors import RefusedError
-from attrkit.relevance import keras
+from attrkit.relevance import keras, torch
 from attrkit.relevance.composites import Composite
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF, Flow
 from attrkit.relevance.ops import keras_ops, tensorflow_ops
@@ -34,6 +35,10 @@ def rewrite_of(model: Adapter, composite: Composite, *, by_layer: bool) -> Plan:
     RefusedError
         If the model is a plain function, or a layer or an operation of it has no rule.
     """
+    if isinstance(model, TorchModule):
+        layers, begin_torch = torch.plan(model, composite, by_layer=by_layer)
+        rewrite = Rewrite((composite.key, by_layer), _leaves(composite, layers, by_layer=by_layer), begin_torch)
+        return Plan(rewrite, layers, composite.conserves)
     if not isinstance(model, KerasModel):
         raise RefusedError(
             f"lrp has no rules for a {type(model).__name__}: what it computes inside is not known; use "
@@ -46,6 +51,16 @@ def rewrite_of(model: Adapter, composite: Composite, *, by_layer: bool) -> Plan:
 def _by_readers(model: Adapter, composite: Composite, rules: Mapping[str, Rule], ops: Any, *, by_layer: bool) -> Plan:
     layers = list(rules) if by_layer else [""]
     columns = {path: i for i, path in enumerate(layers)}
+
+    def begin(own: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Reader], Any]:
+        flow = Flow(ops, composite.epsilon, composite.attention, own, columns=columns, inputs=inputs)
+        return {path: _reader(rule, flow.at(path)) for path, rule in rules.items()}, nullcontext()
+
+    leaves = _leaves(composite, layers, by_layer=by_layer)
+    return Plan(Rewrite((composite.key, by_layer), leaves, begin), layers, composite.conserves)
+
+
+def _leaves(composite: Composite, layers: list[str], *, by_layer: bool) -> Callable[[Feed], Feed]:
     ledger = (BIAS, EPSILON, INTO, OUT_OF) if by_layer else (BIAS, EPSILON)
 
     def leaves(feed: Feed) -> Feed:
@@ -57,11 +72,7 @@ def _by_readers(model: Adapter, composite: Composite, rules: Mapping[str, Rule],
                 found |= input_leaves(rule, name, values)
         return found
 
-    def begin(own: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Reader], Any]:
-        flow = Flow(ops, composite.epsilon, composite.attention, own, columns=columns, inputs=inputs)
-        return {path: _reader(rule, flow.at(path)) for path, rule in rules.items()}, nullcontext()
-
-    return Plan(Rewrite((composite.key, by_layer), leaves, begin), layers, composite.conserves)
+    return leaves
 
 
 def _reader(rule: Rule, flow: Flow) -> Reader:
