@@ -17,6 +17,7 @@ FOUND = {**PLAIN, "UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS", os.environ.ge
 TORCH = ("torch==2.13.0",)
 FRAMEWORK_FREE = (
     "tests/plot",
+    "tests/relevance/test_reference.py",
     "tests/test_collect.py",
     "tests/test_functions.py",
     "tests/test_house.py",
@@ -34,7 +35,7 @@ def classic(session: nox.Session) -> None:
     """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
-    tests = ("tests/contract", "tests/keras", "tests/test_demo.py", "tests/test_models.py")
+    tests = ("tests/contract", "tests/keras", "tests/relevance", "tests/test_demo.py", "tests/test_models.py")
     session.run("pytest", *tests, *session.posargs, env={**PLAIN, "ATTRKIT_CONTRACT": "keras2,numpy"})
 
 
@@ -43,7 +44,8 @@ def legacy(session: nox.Session) -> None:
     """tf-keras, Keras 2 beside Keras 3, in the default environment."""
     env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1", "ATTRKIT_CONTRACT": "keras2"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
-    session.run("pytest", "tests/contract", "tests/keras", "tests/test_models.py", *session.posargs, env=env)
+    tests = ("tests/contract", "tests/keras", "tests/relevance", "tests/test_models.py")
+    session.run("pytest", *tests, *session.posargs, env=env)
 
 
 @nox.session
@@ -53,7 +55,7 @@ def jax(session: nox.Session) -> None:
     session.install("-e", ".[jax]", *TESTS, env=PLAIN)
     session.run("python", "-c", f"import jax, keras; assert keras.backend.backend() == 'jax'; {NO_TENSORFLOW}", env=env)
     # Each folder by itself: pytest fails where it finds no test.
-    for tests in ("tests/contract", "tests/keras_backends", "tests/jax"):
+    for tests in ("tests/contract", "tests/keras_backends", "tests/relevance", "tests/jax"):
         session.run("pytest", tests, *session.posargs, env=env)
 
 
@@ -63,7 +65,7 @@ def keras_torch(session: nox.Session) -> None:
     env = {**PLAIN, "KERAS_BACKEND": "torch", "ATTRKIT_CONTRACT": "keras-torch"}
     session.install("-e", ".[torch]", "keras>=3.5", *TORCH, *TESTS, env=FOUND)
     session.run("python", "-c", f"import keras; assert keras.backend.backend() == 'torch'; {NO_TENSORFLOW}", env=env)
-    for tests in ("tests/contract", "tests/keras_backends"):
+    for tests in ("tests/contract", "tests/keras_backends", "tests/relevance"):
         session.run("pytest", tests, *session.posargs, env=env)
 
 

@@ -88,7 +88,8 @@ def lrp(
     chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
     plan = rewrite_of(model, chosen, by_layer=by_layer)
     values, others, prediction = model.rewritten_gradient(x, target, plan.rewrite)
-    if input_leaves(chosen.first, "", np.ones(1)) and not any(repr(chosen.first) in name for name in others):
+    beside = [leaf for name, leaf in others.items() if repr(chosen.first) in name]
+    if input_leaves(chosen.first, "", np.ones(1)) and _size(values).any() and not any(leaf.any() for leaf in beside):
         raise RefusedError(
             f"input_rule {input_rule!r} is for layers of weights that are called with the model's input, and there is "
             "none; leave it out, or give rules by a layer's type or path: composite=COMPOSITES['arras'].extended(...)"

@@ -47,7 +47,7 @@ def check_ledger(ds, tolerance=CONSERVED):
     if explained is None:
         explained = total - ds["completeness_gap"]
     xr.testing.assert_allclose(total, explained.astype(total.dtype), atol=1e-4)
-    size = np.maximum(np.abs(explained), 1e-2 * np.abs(ds["attribution"]).sum(dims))
+    size = np.maximum(np.abs(explained), 0.1 * np.abs(ds["attribution"]).sum(dims))
     assert float((abs(ds["completeness_gap"]) / size).max()) <= tolerance
     return ds
 
@@ -188,19 +188,19 @@ def test_new_weights_give_new_relevance(keras, x):
     xr.testing.assert_allclose(trained["attribution"], lrp(model, x)["attribution"])
     model.set_weights([0.5 * w for w in model.get_weights()])
     again = check_ledger(lrp(adapted, x))
-    np.testing.assert_allclose(again["prediction"], np.asarray(model(x))[:, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again["prediction"], model.predict(x, verbose=0)[:, 0], rtol=1e-5, atol=1e-6)
 
 
 def test_the_model_is_left_as_it_was(keras, x):
     model = of_layers(keras, keras.layers.LSTM(4), keras.layers.BatchNormalization(), keras.layers.Dense(1))
-    weights, own = model.get_weights(), [set(vars(layer)) for layer in model.layers]
+    weights, before = model.get_weights(), model.predict(x, verbose=0)
+    own = [set(vars(layer)) for layer in model.layers]
     lrp(model, x)
-    for before, after in zip(weights, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(before, after)
-    assert [
-        {"call", "activation"} & (set(vars(layer)) - names) for layer, names in zip(model.layers, own, strict=True)
-    ] == [set()] * len(own)
-    np.testing.assert_allclose(model.predict(x, verbose=0), np.asarray(model(x)), rtol=1e-5, atol=1e-6)
+    for one, other in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for layer, names in zip(model.layers, own, strict=True):
+        assert not {"call", "activation", "inner_loop"} & (set(vars(layer)) - names)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), before)
 
 
 def own_layers(keras):
