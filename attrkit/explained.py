@@ -80,6 +80,9 @@ class Explained:
 
     def variables(self, name: str, parts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
         """Name what was found for each part: ``attribution`` for the primary, ``attribution_static`` for another."""
+        unknown = [part for part in parts if part not in self.inputs]
+        if unknown:
+            raise SchemaError(f"{name} holds {unknown}, and the inputs that are explained are {list(self.inputs)}")
         return {
             name if part == self.primary else f"{name}_{part}": self._placed(part, array)
             for part, array in parts.items()

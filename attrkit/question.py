@@ -67,6 +67,8 @@ def masks_of(model: Adapter, explained: Explained, x: Parts, mask: Any) -> dict[
     for part, values in given.items():
         if part not in explained.inputs:
             raise InputError(f"a mask is given for {part!r}; the inputs are {list(explained.inputs)}")
+        if "timestep" not in explained.inputs[part].dims:
+            raise InputError(f"a mask is given for {part!r}, which is static: it has no timesteps to be padded")
         own = _read_mask(values, explained.inputs[part])
         masks[part] = masks[part] & own if part in masks else own
     return masks

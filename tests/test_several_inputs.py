@@ -160,6 +160,24 @@ def test_each_input_has_its_own_padding():
         explain({"a": SERIES, "b": SERIES}, mask={"c": b["mask"].values})
 
 
+def test_what_has_no_place_among_the_inputs_is_refused():
+    given = {"series": SERIES, "static": STATIC}
+    with pytest.raises(InputError, match="a mask is given for 'static', which is static: it has no timesteps"):
+        attrkit.extract(
+            lambda series, static: series.sum((1, 2)) + static.sum(1),
+            given,
+            "occlusion",
+            mask={"static": STATIC > 0},
+            show_progress=False,
+        )
+
+    def mine(model, x, target):
+        return {"attribution": {"serie": x["series"]}}
+
+    with pytest.raises(SchemaError, match=r"attribution holds \['serie'\].*\['series', 'static'\]"):
+        attrkit.extract(lambda series, static: series.sum((1, 2)) + static.sum(1), given, mine, show_progress=False)
+
+
 def test_a_mask_is_read_by_its_labels():
     keep = np.arange(5)[None] < np.array([5, 3, 1])[:, None]
     x = labelled(SERIES, sample=list("xyz"))

@@ -611,14 +611,26 @@ def with_imposed(feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict
 
 
 def before_softmax(outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:
-    """Return what went into the softmax or sigmoid that made each output, of pairs of its result and argument."""
-    if isinstance(outputs, Mapping):
-        return {name: before_softmax(value, seen) for name, value in outputs.items()}
-    if isinstance(outputs, list | tuple):
-        return [before_softmax(value, seen) for value in outputs]
-    for result, logits in seen:
-        if result is outputs:
-            return logits
+    """Return what went into the softmax or sigmoid that made an output, of pairs of its result and argument.
+
+    Of several outputs, those that none makes stay as they are.
+    """
+    found: list[Any] = []
+
+    def before(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: before(own) for name, own in value.items()}
+        if isinstance(value, list | tuple):
+            return [before(own) for own in value]
+        for result, logits in seen:
+            if result is value:
+                found.append(logits)
+                return logits
+        return value
+
+    replaced = before(outputs)
+    if found:
+        return replaced
     raise RefusedError(
         "no softmax or sigmoid makes the model's output, or it is changed after it; leave logits=True out, or explain "
         "a function of the output that undoes it: target=lambda outputs: ..."

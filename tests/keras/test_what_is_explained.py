@@ -265,6 +265,18 @@ def test_scores_before_a_softmax_are_explained_on_request(x, head):
         explain(keras.Sequential([*flat, layers.Dense(3)]), x, "gradient", target=1, logits=True)
 
 
+def test_of_several_outputs_the_ones_without_a_softmax_stay(x):
+    given = layers.Input((12, 3))
+    flat = layers.Flatten()(given)
+    kinds, level = layers.Dense(3, activation="softmax", name="kinds"), layers.Dense(1, name="level")
+    model = keras.Model(given, [kinds(flat), level(flat)])
+    ds = explain(model, x, "gradient", target=("level", 0), logits=True)
+    kernel, bias = level.get_weights()
+    np.testing.assert_allclose(ds["attribution"][0], kernel[:, 0].reshape(12, 3), rtol=1e-5)
+    kernel, bias = kinds.get_weights()
+    np.testing.assert_allclose(ds["prediction"][:, :3], x.reshape(10, -1) @ kernel + bias, atol=1e-5)
+
+
 def test_a_saturated_softmax_is_flagged(x):
     model = keras.Sequential([layers.Input((12, 3)), layers.Flatten(), layers.Dense(3, activation="softmax")])
     model.layers[-1].set_weights([30 * w for w in model.layers[-1].get_weights()])
