@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
-from attrkit.errors import AttrkitError, InputError
+from attrkit.errors import AttrkitError, InputError, RefusedError
 
 
 class TorchAdapter(Adapter):
@@ -115,6 +115,8 @@ class TorchAdapter(Adapter):
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
     ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
         torch = self._torch
+        from torch.utils.checkpoint import CheckpointError
+
         with torch.inference_mode(False), torch.enable_grad():
             inputs, own = self._tensors(feed), self._tensors(leaves)
             floating = {key: values for key, values in {**inputs, **own}.items() if values.is_floating_point()}
@@ -125,7 +127,13 @@ class TorchAdapter(Adapter):
             picked = self._pick(outputs, target)
             if not picked.requires_grad:
                 raise no_path()
-            gradients = torch.autograd.grad(picked, list(watched.values()), allow_unused=True)
+            try:
+                gradients = torch.autograd.grad(picked, list(watched.values()), allow_unused=True)
+            except CheckpointError as err:
+                raise RefusedError(
+                    "the model runs parts of itself again in its backward pass, by torch.utils.checkpoint, where no "
+                    "rules stand; switch checkpointing off"
+                ) from err
         named = [(name, self._array(value)) for name, value in outputs.items()]
         found = dict(zip(watched, gradients, strict=True))
         return named, {key: self._array(values) for key, values in found.items() if values is not None}

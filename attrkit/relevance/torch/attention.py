@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from attrkit.relevance.rules import Kernel
-from attrkit.relevance.torch.flow import Samples, moved
+from attrkit.relevance.torch.flow import Record, Samples, TorchFlow, moved
 from attrkit.relevance.torch.kernels import by_kernel
 from attrkit.relevance.torch.seen import Seen
 
@@ -22,15 +22,16 @@ def scaled_dot_product(seen: Seen) -> Any:
     query, key, value, mask, dropout, is_causal, scale, is_grouped = seen.take(names)
     if dropout:
         seen.refuse("with dropout")
+    place = next((seen.of(t).samples for t in (value, query, key) if seen.is_live(t)), None)
+    query, key, value = (t if seen.is_live(t) else t.detach() for t in (query, key, value))
     if is_grouped:
         key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
     if is_causal:
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
     if mask is not None and mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -math.inf)
-    elif mask is not None and seen.is_live(mask):
+    elif mask is not None:
         mask = mask.detach()
-    place = next((seen.of(t).samples for t in (value, query, key) if seen.is_live(t)), None)
     output, _ = _attend(seen, query, key, value, mask, place, scale=scale, out_of_reach=0.0)
     if not output.requires_grad:
         return output
@@ -56,11 +57,13 @@ def _attend(
     import torch
 
     flow = seen.flow.placed(place)
+    seen.run.has_softmax = True
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if flow.attention == "held":
         scores = torch.matmul(query.detach() * scale, key.detach().transpose(-1, -2))
     else:
-        scores = flow.node(torch.matmul(flow.share(query, 0.5) * scale, flow.share(key, 0.5).transpose(-1, -2)))
+        query, key = _shared(flow, query, key)
+        scores = flow.node(torch.matmul(query * scale, key.transpose(-1, -2)))
     scores = scores if mask is None else scores + mask
     weights = torch.softmax(scores, -1)
     if mask is not None and out_of_reach is not None:
@@ -68,7 +71,14 @@ def _attend(
     if flow.attention == "held":
         weights = weights.detach()
         return flow.node(torch.matmul(weights, value)), weights
-    return flow.node(torch.matmul(flow.share(weights, 0.5), flow.share(value, 0.5))), weights
+    return flow.node(torch.matmul(*_shared(flow, weights, value))), weights
+
+
+def _shared(flow: TorchFlow, left: Any, right: Any) -> tuple[Any, Any]:
+    """Return two factors with half of the relevance each; all of it, where the other is a constant."""
+    if left.requires_grad and right.requires_grad:
+        return flow.share(left, 0.5), flow.share(right, 0.5)
+    return left, right
 
 
 def multi_head(seen: Seen) -> Any:
@@ -130,8 +140,6 @@ def multi_head(seen: Seen) -> Any:
         found = found.mean(1)
     found = found.squeeze(0) if single else found
     if found.requires_grad:
-        from attrkit.relevance.torch.flow import Record
-
         seen.run.note(found, Record(moved(place, -found.ndim), "softmax", "attention"))
     return output, found
 

@@ -15,7 +15,7 @@ from attrkit.relevance.ops import torch_ops
 from attrkit.relevance.rule import passes
 from attrkit.relevance.torch.flow import Record, TorchFlow, on_first_axis
 from attrkit.relevance.torch.functions import REARRANGING, RULES, STRUCTURAL
-from attrkit.relevance.torch.seen import Module, Pass, changed, is_tensor
+from attrkit.relevance.torch.seen import PENDING, Module, Pass, changed, is_tensor
 
 Begin = Callable[[dict[str, Any], dict[str, Any]], tuple[Mapping[str, Reader], Any]]
 
@@ -142,9 +142,9 @@ def _reader(run: Pass, module: Module, columns: Mapping[str, int], model: TorchM
             run.check_known(output)
             if is_layer:
                 output = run.tapped(OUT_OF, output, flow)
-        if not module.path and not run.running and not model.question.logits:
-            with run.unseen():
-                output = changed(output, lambda value: _guarded(run, value))
+            if len(run.running) == 1 and not model.question.logits:
+                with run.unseen():
+                    output = changed(output, lambda value: _guarded(run, value))
         return output, None
 
     return forward
@@ -161,15 +161,17 @@ def _by_own_rule(run: Pass, module: Module, call: Call, flow: TorchFlow) -> Any:
 
 
 def _guarded(run: Pass, value: Any) -> Any:
-    """Return an output of the model, that refuses a gradient if a softmax has made it."""
+    """Return an output of the model that refuses a gradient, if what has made it has no rule."""
     if not is_tensor(value) or not value.is_floating_point():
         return value
     record = run.record_of(value)
-    made = run.has_softmax if record is None else record.made in ("softmax", "log_softmax")
-    if not made:
+    if record is not None and record.made == "spread":
+        refusal = run.refusal(f"{record.by} that is not {PENDING['spread']}")
+    elif run.has_softmax if record is None else record.made in ("softmax", "log_softmax"):
+        refusal = RefusedError(f"lrp: {SOFTMAX}")
+    else:
         return value
-    leaf = next(iter(run.flow.leaves.values()))
-    guarded = _guard().apply(value, leaf)
+    guarded = _guard().apply(value, next(iter(run.flow.leaves.values())), refusal)
     run.note(guarded, Record(None if record is None else record.samples))
     return guarded
 
@@ -196,13 +198,14 @@ def _guard() -> Any:
 
     class Guard(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, value: Any, leaf: Any) -> Any:
+        def forward(ctx: Any, value: Any, leaf: Any, refusal: RefusedError) -> Any:
+            ctx.refusal = refusal
             return value.clone()
 
         @staticmethod
         def backward(ctx: Any, gradient: Any) -> Any:
             if bool(gradient.any()):
-                raise RefusedError(f"lrp: {SOFTMAX}")
-            return None, None
+                raise ctx.refusal
+            return None, None, None
 
     return Guard

@@ -56,12 +56,16 @@ def _stacked(seen: Seen, kind: str) -> tuple[Any, Any, Any]:
         steps, rows = _Steps(lambda values: values.flip(0), lambda values: values[-1]), None
     if training and dropout:
         seen.refuse("with dropout")
-    first, cells = (states[0], states[1]) if kind == "lstm" else (states, None)
+    first: Any = states[0] if kind == "lstm" else states
+    cells: Any = states[1] if kind == "lstm" else None
     single = first.ndim == 2
+    are_live = [s is not None and seen.is_live(s) for s in (first, cells)]
     first, cells = (s.unsqueeze(1) if s is not None and single else s for s in (first, cells))
     place = _place(seen, data, states, packed=packed, batch_first=not packed and batch_first, count=x.shape[1])
     flow = seen.flow.placed(place)
-    first, cells = (_state(seen, flow, state) for state in (first, cells))
+    first = first if are_live[0] else _brought(flow, first)
+    cells = cells if cells is None or are_live[1] else _brought(flow, cells)
+    x = x if seen.is_live(data) else _brought(flow, x)
     own = torch.backends.cudnn.flags(enabled=False) if x.is_cuda else nullcontext()
     size = len(weights) // (count * (2 if both_ways else 1))
     hidden, last_cells = [], []
@@ -134,12 +138,10 @@ def _unpacked(data: Any, sizes: Any) -> tuple[Any, _Steps, Any]:
     return x, walked, (step, row)
 
 
-def _state(seen: Seen, flow: TorchFlow, state: Any) -> Any:
-    """Return a first state; of a constant one, all that it brings is a bias."""
-    if state is None or not state.is_floating_point() or seen.is_live(state):
-        return state
-    state = state.detach()
-    return state + flow.entry(BIAS, state, state) if bool(state.any()) else state
+def _brought(flow: TorchFlow, values: Any) -> Any:
+    """Return a constant that a layer is given: all that it brings is a bias."""
+    values = values.detach()
+    return values + flow.entry(BIAS, values, values) if bool(values.any()) else values
 
 
 def _scan(kind: str, flow: TorchFlow, x: Any, hidden: Any, cell: Any, weights: Weights) -> tuple[Any, Any]:
@@ -201,7 +203,7 @@ def rnn_cell(seen: Seen) -> Any:
 def _cell_begins(seen: Seen, *values: Any) -> tuple[TorchFlow, list[Any]]:
     place = next(seen.of(value).samples for value in values if seen.is_live(value))
     flow = seen.flow.placed(place)
-    return flow, [values[0], *(_state(seen, flow, value) for value in values[1:])]
+    return flow, [value if seen.is_live(value) else _brought(flow, value) for value in values]
 
 
 def _signal(flow: TorchFlow, z: Any, bias: Any, activation: Callable[[Any], Any]) -> Any:

@@ -51,7 +51,7 @@ def scans() -> Any:
     import torch
 
     def nudge(z: Any, epsilon: float) -> Any:
-        return torch.where(z >= 0, epsilon, -epsilon).to(z.dtype)
+        return torch.where(z >= 0, z.new_tensor(epsilon), z.new_tensor(-epsilon))
 
     def ratio(y: Any, z: Any) -> Any:
         """Return y / z; 0 where z is zero."""

@@ -74,7 +74,9 @@ class Seen:
 
     def again(self, change: Callable[[Any], Any]) -> Any:
         """Run the function with each of its arguments changed."""
-        return self.func(*changed(self.args, change), **changed(self.kwargs, change))
+        # What stands in may lie in memory in another way, which views would ask for.
+        func = {"view": _tensor().reshape, "view_as": _tensor().reshape_as}.get(self.name, self.func)
+        return func(*changed(self.args, change), **changed(self.kwargs, change))
 
     def refuse(self, why: str) -> NoReturn:
         """Refuse the function, by name and place."""
@@ -173,6 +175,13 @@ class Pass:
                 func = _out_of_place(func, name)
             elif kwargs.get("inplace"):
                 into, kwargs = args[0], {**kwargs, "inplace": False}
+        if into is not None and name in self.rules:
+            # What is written to cannot be what a rule keeps for its gradient.
+            record = self.record_of(into)
+            args = (into.clone(), *args[1:])
+            if record is not None:
+                self.note(args[0], record)
+            live = self.live(args, tuple(kwargs.values()))
         records = [self.flow.known[value] for value in live]
         flow = self.flow.at(self.module.path).placed(records[0].samples)
         seen = Seen(self, name, func, args, kwargs, live, records, flow)
@@ -195,7 +204,8 @@ class Pass:
     def _by_rule(self, seen: Seen) -> Any:
         name, module, rule = seen.name, self.module, self.rules.get(seen.name)
         pending = next((record for record in seen.records if record.made in PENDING), None)
-        if pending is not None and name not in _TAKES_PENDING and name not in self.structural:
+        alike = all(record.made == seen.records[0].made for record in seen.records)
+        if pending is not None and name not in _TAKES_PENDING and not (alike and name in self.structural):
             raise self.refusal(f"{pending.by} that is not {PENDING[pending.made or '']}")
         if rule is None and name not in self.structural:
             result = seen.plain()
