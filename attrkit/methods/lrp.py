@@ -39,6 +39,7 @@ def lrp(
     x: Parts,
     target: np.ndarray,
     *,
+    prediction: np.ndarray,
     composite: str | Composite = "arras",
     epsilon: float | None = None,
     input_rule: str | KernelRule | None = None,
@@ -52,6 +53,8 @@ def lrp(
     x : Parts of shape (sample, timestep[, channel])
     target : ndarray of int of shape (sample,)
         Index into the outputs laid flat.
+    prediction : ndarray of shape (sample, output)
+        The model's outputs at `x`, laid flat.
     composite : str or Composite, default "arras"
         Which rule each kind of layer has: a name of `attrkit.relevance.COMPOSITES`, or one of your own.
     epsilon : float, optional
@@ -87,7 +90,7 @@ def lrp(
     bounds = min(float(a.min()) for a in arrays_of(x)), max(float(a.max()) for a in arrays_of(x))
     chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
     plan = rewrite_of(model, chosen, by_layer=by_layer)
-    values, others, prediction = model.rewritten_gradient(x, target, plan.rewrite)
+    values, others = model.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
     beside = [leaf for name, leaf in others.items() if repr(chosen.first) in name]
     if input_leaves(chosen.first, "", np.ones(1)) and _size(values).any() and not any(leaf.any() for leaf in beside):
         raise RefusedError(
@@ -121,7 +124,7 @@ def lrp(
             for name, table in tables.items()
         }
     elif plan.conserves and (np.abs(gap) > TOLERANCE * np.maximum(np.abs(explained), 1e-3 * _size(values))).any():
-        _warn_of_leaks(model, x, target, chosen, gap, explained)
+        _warn_of_leaks(model, x, target, prediction, chosen, gap)
     return result
 
 
@@ -134,19 +137,19 @@ def _size(values: Parts) -> np.ndarray:
 
 
 def _warn_of_leaks(
-    model: Adapter, x: Parts, target: np.ndarray, composite: Composite, gap: np.ndarray, explained: np.ndarray
+    model: Adapter, x: Parts, target: np.ndarray, prediction: np.ndarray, composite: Composite, gap: np.ndarray
 ) -> None:
     """Run once more, layers told apart, and name those that lose most."""
     worst = int(np.abs(gap).argmax())
     plan = rewrite_of(model, composite, by_layer=True)
-    _, others, _ = model.rewritten_gradient(x, target, plan.rewrite)
+    _, others = model.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
     lost = others[INTO] + others[BIAS] + others[EPSILON] - others[OUT_OF]
     order = np.argsort(-np.abs(lost[worst]))[:3]
     leaks = ", ".join(f"{plan.layers[i]} {lost[worst, i]:.3g}" for i in order)
     warnings.warn(
         f"lrp: relevance and ledger miss the output by more than {TOLERANCE:.0%} of it; in sample {worst} by "
-        f"{gap[worst]:.3g} of {explained[worst]:.3g}. Layers that pass on less, or more, than they are given: {leaks}; "
-        "the rest is lost where no rule stands",
+        f"{gap[worst]:.3g} of {prediction[worst, target[worst]]:.3g}. Layers that pass on less, or more, than they "
+        f"are given: {leaks}; the rest is lost where no rule stands",
         CompletenessWarning,
         stacklevel=5,
     )

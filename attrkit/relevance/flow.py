@@ -39,6 +39,8 @@ class Flow:
         Column of a layer's path in the ledger's leaves; all are the first where layers are not told apart.
     inputs : mapping of str to tensor
         What the model is called with.
+    columns_of : mapping of str to tensor of shape (row, 1)
+        The layer's columns of leaves, inside a loop.
     """
 
     ops: Any
@@ -48,6 +50,7 @@ class Flow:
     path: str = ""
     columns: Mapping[str, int] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    columns_of: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, path: str) -> Self:
         """Return the same flow for another layer."""
@@ -64,16 +67,11 @@ class Flow:
         held = self.hold(x)
         return held + (x - held) * part
 
-    def stabilised(self, z: Any, epsilon: float) -> Any:
-        """Return z + epsilon sign(z), the sign of zero being one."""
-        return self.ops.where(z >= 0, z + epsilon, z - epsilon) if epsilon else z
-
-    def ratio(self, y: Any, z: Any, at_zero: float = 0.0) -> Any:
-        """Return y / z as a constant; `at_zero` where z is zero."""
+    def ratio(self, y: Any, z: Any) -> Any:
+        """Return y / z as a constant; 0 where z is zero."""
         y, z = self.hold(y), self.hold(z)
-        one = self.ops.ones_like(z)
-        zero = z == 0
-        return self.hold(self.ops.where(zero, one * at_zero, y / self.ops.where(zero, one, z)))
+        one, zero = self.ops.ones_like(z), z == 0
+        return self.hold(self.ops.where(zero, 0 * one, y / self.ops.where(zero, one, z)))
 
     def node(
         self, z: Any, activation: Activation | None = None, *, bias: Any = None, epsilon: float | None = None
@@ -95,18 +93,18 @@ class Flow:
             The flow's own if not given.
         """
         epsilon = self.epsilon if epsilon is None else epsilon
+        if bias is not None:
+            z = z + self.entry(BIAS, bias, z)
         if activation is None and not epsilon:
-            return z if bias is None else z + self.entry(BIAS, bias, z)
+            return z
         held = self.hold(z)
         y = held if activation is None else self.hold(activation(held))
-        ratio = self.ratio(y, self.stabilised(held, epsilon), 1.0 if activation is None else 0.0)
-        moved = z - held
-        if bias is not None:
-            moved = moved + self.entry(BIAS, bias, z)
-        if epsilon:
-            one = self.ops.ones_like(held)
-            moved = moved + self.entry(EPSILON, self.hold(self.ops.where(held >= 0, one * epsilon, -one * epsilon)), z)
-        return y + moved * ratio
+        if not epsilon:
+            return y + (z - held) * self.ratio(y, held)
+        one = self.ops.ones_like(held)
+        nudge = self.ops.where(held >= 0, one * epsilon, one * -epsilon)
+        # Never zero: what is added has the sign of what it is added to.
+        return y + (z - held + self.entry(EPSILON, nudge, z)) * self.hold(y / (held + nudge))
 
     def activated(self, z: Any, activation: Activation) -> Any:
         """Return ``activation(z)``, elementwise, which passes relevance on as it is (Achtibat et al. 2024, eq. 9)."""
@@ -131,8 +129,16 @@ class Flow:
         """Return which of the model's inputs a tensor is; None if it is none of them."""
         return next((name for name, values in self.inputs.items() if values is x), None)
 
+    def before_loop(self, like: Any) -> Self:
+        """Return a flow for the steps of a loop over rows of shape (row, unit): what they share is computed once."""
+        other = copy.copy(self)
+        other.columns_of = {leaf: self._ones(leaf, like) for leaf in (BIAS, EPSILON)}
+        return other
+
     def _ones(self, leaf: str, like: Any) -> Any:
         """Return the layer's column of a leaf, one value for each row of `like`."""
+        if leaf in self.columns_of:
+            return self.columns_of[leaf]
         ones = self.leaves[leaf][:, self.columns.get(self.path, 0)]
         rows, given = self.ops.shape(like)[0], self.ops.shape(ones)[0]
         # Where timesteps or heads are folded into the batch, samples are its slowest axis.

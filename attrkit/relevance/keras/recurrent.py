@@ -5,16 +5,14 @@ Only cells have rules. Keras's own loop runs them, with its masks, directions an
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters.base import Call, Layer
 from attrkit.errors import RefusedError
-from attrkit.relevance.flow import Flow
+from attrkit.relevance.flow import BIAS, Flow
 from attrkit.relevance.keras.kernels import weight
 from attrkit.relevance.rule import Rule
-
-Step = Callable[[Any, Any], tuple[Any, list[Any]]]
 
 
 def plan(entry: Layer, inside: list[Layer], composite: Any, *, rule: Any, **_: Any) -> Mapping[str, Rule]:
@@ -37,109 +35,128 @@ def _own_class(cell: Any) -> Any:
 
 
 def _recurrent(call: Call, flow: Flow) -> Any:
-    layer = call.layer
+    layer, x = call.layer, call.args[0]
     loop: Any = next(cls for cls in type(layer).__mro__ if cls.__name__ == "RNN")
+    cells = [Layer(str(i), "", cell) for i, cell in enumerate(_cells(layer))]
+    inside = flow.before_loop(x[:, 0])
+    steps = {entry.path: _CELLS[type(entry.layer).__name__](entry.layer, inside, x) for entry in cells}
+    args = call.args
+    if len(cells) == 1 and not isinstance(x, list | tuple):
+        # What does not depend on the state is one product for all timesteps.
+        args = (steps["0"].project(x, flow), *args[1:])
+    stack_of_cells = args is call.args
     with ExitStack() as stack:
-        cells = [Layer(str(i), "", cell) for i, cell in enumerate(_cells(layer))]
-        readers = {entry.path: _reader(entry.layer, flow, call.args[0]) for entry in cells}
+        readers = {path: _reader(step, inside, project=stack_of_cells) for path, step in steps.items()}
         stack.enter_context(intercepted("call", lambda: cells, readers))
         if hasattr(layer, "inner_loop"):
             # Keras 3 would run a fused kernel where it can.
             plain = {"": lambda own: (loop.inner_loop(layer, *own.args, **own.kwargs), None)}
             stack.enter_context(intercepted("inner_loop", lambda: [Layer("", "", layer)], plain))
-        return loop.call(layer, *call.args, **call.kwargs)
+        return loop.call(layer, *args, **call.kwargs)
 
 
-def _reader(cell: Any, flow: Flow, like: Any) -> Any:
-    # Weights are cut into gates once, and not at every step.
-    step = _CELLS[type(cell).__name__](cell, flow, like)
+class _Cell(NamedTuple):
+    """``project(x, flow)`` is what a step needs of the input, (row, ..., unit); ``step`` goes on from there."""
 
+    project: Callable[[Any, Flow], Any]
+    step: Callable[[Any, list[Any]], tuple[Any, list[Any]]]
+
+
+def _reader(cell: _Cell, flow: Flow, *, project: bool) -> Any:
     def read(call: Call) -> tuple[Any, None]:
         states = call.args[1] if len(call.args) > 1 else call.kwargs["states"]
-        return step(call.args[0], list(states) if isinstance(states, list | tuple) else [states]), None
+        x = cell.project(call.args[0], flow) if project else call.args[0]
+        return cell.step(x, list(states) if isinstance(states, list | tuple) else [states]), None
 
     return read
 
 
 def _weights(cell: Any, flow: Flow, like: Any) -> tuple[Any, Any, Any]:
-    return (
-        weight(flow.ops, cell.kernel, like),
-        weight(flow.ops, cell.recurrent_kernel, like),
-        weight(flow.ops, getattr(cell, "bias", None), like) if cell.use_bias else None,
+    kernel, recurrent, bias = (
+        weight(flow.ops, value, like)
+        for value in (cell.kernel, cell.recurrent_kernel, cell.bias if cell.use_bias else None)
     )
+    return kernel, recurrent, 0 * kernel[0] if bias is None else bias
 
 
-def _lstm(cell: Any, flow: Flow, like: Any) -> Step:
+def _lstm(cell: Any, flow: Flow, like: Any) -> _Cell:
     ops, units = flow.ops, cell.units
-    kernel, recurrent, bias = _weights(cell, flow, like)
 
-    def gates_of(values: Any) -> tuple[Any, Any]:
+    def apart(values: Any) -> tuple[Any, Any]:
         # In Keras's order: input, forget, candidate, output.
         gates = ops.concatenate([values[..., : 2 * units], values[..., 3 * units :]], axis=-1)
         return gates, values[..., 2 * units : 3 * units]
 
-    (kernel_gates, kernel_g), (recurrent_gates, recurrent_g) = gates_of(kernel), gates_of(recurrent)
-    bias_gates, bias_g = (0.0, None) if bias is None else gates_of(bias)
+    (kernel_gates, kernel_g), (recurrent_gates, recurrent_g), (bias_gates, bias_g) = map(
+        apart, _weights(cell, flow, like)
+    )
+
+    def project(x: Any, flow: Flow) -> Any:
+        gates = flow.hold(ops.tensordot(x, kernel_gates, axes=1) + bias_gates)
+        g = ops.tensordot(x, kernel_g, axes=1)
+        return ops.concatenate([gates, g + bias_g + flow.entry(BIAS, bias_g, g)], axis=-1)
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h, c = states
-        gates = ops.matmul(flow.hold(x), kernel_gates) + ops.matmul(flow.hold(h), recurrent_gates) + bias_gates
+        gates = flow.hold(x[..., : 3 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
         gates = flow.hold(cell.recurrent_activation(gates))
         i, f, o = gates[..., :units], gates[..., units : 2 * units], gates[..., 2 * units :]
-        z = ops.matmul(x, kernel_g) + ops.matmul(h, recurrent_g)
-        z = z if bias_g is None else z + bias_g
-        g = flow.node(z, cell.activation, bias=bias_g)
+        g = flow.node(x[..., 3 * units :] + ops.matmul(h, recurrent_g), cell.activation)
         c = flow.node(f * c + i * g)
         h = o * flow.activated(c, cell.activation)
         return h, [h, c]
 
-    return step
+    return _Cell(project, step)
 
 
-def _gru(cell: Any, flow: Flow, like: Any) -> Step:
+def _gru(cell: Any, flow: Flow, like: Any) -> _Cell:
     ops, units = flow.ops, cell.units
     kernel, recurrent, bias = _weights(cell, flow, like)
-    both = bias is not None and len(bias.shape) == 2
-    bias_x, bias_h = (bias[0], bias[1]) if both else (bias, None)
+    bias_x, bias_h = (bias[0], bias[1]) if len(bias.shape) == 2 else (bias, 0 * bias)
 
-    def parts(values: Any) -> tuple[Any, Any]:
+    def apart(values: Any) -> tuple[Any, Any]:
         # In Keras's order: update, reset, candidate.
-        return (0.0, None) if values is None else (values[..., : 2 * units], values[..., 2 * units :])
+        return values[..., : 2 * units], values[..., 2 * units :]
 
-    (kernel_gates, kernel_n), (recurrent_gates, recurrent_n) = parts(kernel), parts(recurrent)
-    (gates_x, n_x), (gates_h, n_h) = parts(bias_x), parts(bias_h)
+    (kernel_gates, kernel_n), (recurrent_gates, recurrent_n) = apart(kernel), apart(recurrent)
+    (bias_gates, bias_n), (_, inner_n) = apart(bias_x), apart(bias_h)
+    bias_gates = bias_gates + bias_h[..., : 2 * units]
+    inner = inner_n + flow.entry(BIAS, inner_n, like[:, 0])
+
+    def project(x: Any, flow: Flow) -> Any:
+        gates = flow.hold(ops.tensordot(x, kernel_gates, axes=1) + bias_gates)
+        n = ops.tensordot(x, kernel_n, axes=1)
+        return ops.concatenate([gates, n + bias_n + flow.entry(BIAS, bias_n, n)], axis=-1)
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h = states[0]
-        gates = ops.matmul(flow.hold(x), kernel_gates) + ops.matmul(flow.hold(h), recurrent_gates) + gates_x + gates_h
+        gates = flow.hold(x[..., : 2 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
         gates = flow.hold(cell.recurrent_activation(gates))
         update, reset = gates[..., :units], gates[..., units:]
-        z = ops.matmul(x, kernel_n)
-        added = n_x
         if cell.reset_after:
-            z = z + reset * ops.matmul(h, recurrent_n)
-            if n_h is not None:
-                added = n_x + reset * n_h
+            carried = reset * (ops.matmul(h, recurrent_n) + inner)
         else:
-            z = z + ops.matmul(reset * h, recurrent_n)
-        z = z if added is None else z + added
-        n = flow.node(z, cell.activation, bias=added)
+            carried = ops.matmul(reset * h, recurrent_n)
+        n = flow.node(x[..., 2 * units :] + carried, cell.activation)
         h = flow.node(update * h + (1.0 - update) * n)
         return h, [h]
 
-    return step
+    return _Cell(project, step)
 
 
-def _simple(cell: Any, flow: Flow, like: Any) -> Step:
+def _simple(cell: Any, flow: Flow, like: Any) -> _Cell:
     ops = flow.ops
     kernel, recurrent, bias = _weights(cell, flow, like)
 
+    def project(x: Any, flow: Flow) -> Any:
+        z = ops.tensordot(x, kernel, axes=1)
+        return z + bias + flow.entry(BIAS, bias, z)
+
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        z = ops.matmul(x, kernel) + ops.matmul(states[0], recurrent)
-        h = flow.node(z if bias is None else z + bias, cell.activation, bias=bias)
+        h = flow.node(x + ops.matmul(states[0], recurrent), cell.activation)
         return h, [h]
 
-    return step
+    return _Cell(project, step)
 
 
-_CELLS: Mapping[str, Callable[[Any, Flow, Any], Step]] = {"LSTMCell": _lstm, "GRUCell": _gru, "SimpleRNNCell": _simple}
+_CELLS: Mapping[str, Callable[[Any, Flow, Any], _Cell]] = {"LSTMCell": _lstm, "GRUCell": _gru, "SimpleRNNCell": _simple}
