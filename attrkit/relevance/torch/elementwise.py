@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attrkit.relevance.flow import BIAS
+from attrkit.relevance.flow import BIAS, OUT_OF
 from attrkit.relevance.torch.seen import Seen, is_tensor, tensors_in
 
 
@@ -59,11 +59,6 @@ def log_softmax(seen: Seen) -> Any:
     return seen.plain()
 
 
-def normalised(seen: Seen) -> Any:
-    """Divide by a norm, which is held."""
-    return activation(seen)
-
-
 def added(seen: Seen) -> Any:
     """Add, choose or join tensors and constants; what constants bring is a bias."""
     y = seen.plain()
@@ -72,7 +67,7 @@ def added(seen: Seen) -> Any:
     amount = _of_constants(seen)
     if amount is None:
         return y
-    seen.run._follow(seen, y)
+    seen.run.follow(seen, y)
     flow = seen.flow.placed(seen.of(y).samples)
     seen.samples = seen.of(y).samples
     seen.made = seen.of(y).made
@@ -123,8 +118,11 @@ def written(seen: Seen) -> Any:
         seen.plain()
     amount = torch.nan_to_num(amount, nan=0.0, posinf=0.0, neginf=0.0)
     if bool(amount.any()):
-        seen.run._follow(seen, None)
-        into.add_(flow.placed(seen.of(into).samples).entry(BIAS, amount, into))
+        seen.run.follow(seen, None)
+        flow = flow.placed(seen.of(into).samples)
+        brought = flow.entry(BIAS, amount, into)
+        # What is written to cannot be tapped itself.
+        into.add_(brought + flow.entry(OUT_OF, amount, into) if seen.run.is_apart else brought)
     return None
 
 

@@ -20,17 +20,17 @@ STRUCTURAL = REARRANGING | words(
     "to type type_as float double half bfloat16 cpu cuda alias detach_ requires_grad_ copy_ zero_ fill_ as_tensor "
     "add sub __rsub__ neg positive sum mean nansum nanmean cumsum diff relu max amax min amin maximum minimum "
     "fmax fmin sort msort topk median kthvalue where masked_fill tril triu setitem index_add scatter scatter_add "
-    "index_copy lerp deg2rad "
+    "index_copy "
     "dropout alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d native_dropout "
     "max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices "
-    "boolean_dispatch fn adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d avg_pool1d avg_pool2d "
+    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d avg_pool1d avg_pool2d "
     "avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d pad constant_pad_nd interpolate "
     "upsample pixel_shuffle pixel_unshuffle channel_shuffle"
 )
 
 _ACTIVATIONS = words(
     "tanh gelu elu celu selu silu mish leaky_relu prelu rrelu softplus hardtanh hardswish relu6 softsign tanhshrink "
-    "softshrink hardshrink threshold logsigmoid clamp clamp_min clamp_max abs square erf sin normalize"
+    "softshrink hardshrink threshold logsigmoid clamp clamp_min clamp_max abs square erf normalize"
 )
 
 RULES: Mapping[str, Callable[[Seen], Any]] = {
@@ -56,6 +56,8 @@ RULES: Mapping[str, Callable[[Seen], Any]] = {
     **dict.fromkeys(("matmul", "__rmatmul__"), kernels.matmul),
     **dict.fromkeys(("addmm", "baddbmm"), kernels.add_matmul),
     "einsum": kernels.einsum,
+    "tensordot": kernels.tensordot,
+    "glu": kernels.gated,
     "mul": kernels.multiply,
     "div": kernels.divide,
     "__rdiv__": kernels.reverse_divide,

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrkit.relevance.flow import BIAS, Flow
 from attrkit.relevance.rules import Epsilon, Kernel, KernelRule
-from attrkit.relevance.torch.flow import Samples, TorchFlow, same_place
+from attrkit.relevance.torch.flow import Samples, TorchFlow, moved, same_place
 from attrkit.relevance.torch.seen import Seen
 
 
@@ -68,6 +68,36 @@ def einsum(seen: Seen) -> Any:
     if len(tensors) == 1:
         return seen.func(equation, tensors[0])
     return contraction(seen, lambda x, y: seen.func(equation, x, y), *tensors)
+
+
+def tensordot(seen: Seen) -> Any:
+    """``torch.tensordot``."""
+    left, right, dims = seen.take("a b dims")
+    if isinstance(dims, int):
+        dims = list(range(left.ndim - dims, left.ndim)), list(range(dims))
+    rest = [[at for at in range(t.ndim) if at not in _axes(t, own)] for t, own in zip((left, right), dims, strict=True)]
+    before = 0
+    for value, axes in zip((left, right), rest, strict=True):
+        if seen.is_live(value) and seen.samples is None:
+            found = seen.of(value).samples
+            at = None if found is None or found.axis is None else value.ndim + found.axis
+            if at is None or at in axes:
+                seen.samples = moved(found, 0 if at is None else before + axes.index(at) - sum(map(len, rest)))
+        before += len(axes)
+    return contraction(seen, lambda x, y: seen.func(x, y, dims=dims), left, right)
+
+
+def _axes(value: Any, axes: Any) -> list[int]:
+    return [axis % value.ndim for axis in ([axes] if isinstance(axes, int) else axes)]
+
+
+def gated(seen: Seen) -> Any:
+    """``F.glu``: one half is the gate of the other."""
+    import torch
+
+    x, dim = seen.take("input dim")
+    signal, gate = x.chunk(2, -1 if dim is None else dim)
+    return signal * torch.sigmoid(gate).detach()
 
 
 def multiply(seen: Seen) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from attrkit.adapters._interception import intercepted
@@ -119,6 +119,8 @@ def _held(run: Pass, model: TorchModule, modules: Mapping[str, Module], columns:
     with ExitStack() as stack:
         if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts.values()):
             # What torch.compile has compiled would not be seen.
+            if not hasattr(torch.compiler, "set_stance"):
+                raise RefusedError("lrp of modules inside that torch.compile has compiled needs torch 2.6 or newer")
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(intercepted("forward", lambda: entries, readers))
         stack.enter_context(_mode()(run))
@@ -142,9 +144,10 @@ def _reader(run: Pass, module: Module, columns: Mapping[str, int], model: TorchM
             run.check_known(output)
             if is_layer:
                 output = run.tapped(OUT_OF, output, flow)
-            if len(run.running) == 1 and not model.question.logits:
+            if len(run.running) == 1:
                 with run.unseen():
-                    output = changed(output, lambda value: _guarded(run, value))
+                    ends = run.untapped if model.question.logits else partial(_guarded, run)
+                    output = changed(output, ends)
         return output, None
 
     return forward

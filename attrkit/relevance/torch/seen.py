@@ -124,6 +124,8 @@ class Pass:
         self._watched = {id(value) for value in flow.inputs.values()}
         # Made of parameters and nothing else.
         self._weights = WeakTensorKeyDictionary()
+        # What a tapped tensor was before.
+        self._untapped = WeakTensorKeyDictionary()
 
     # ---- what is known of tensors -----------------------------------------------------------------------------
 
@@ -198,7 +200,7 @@ class Pass:
 
     def _as_it_is(self, seen: Seen) -> Any:
         result = seen.plain()
-        self._follow(seen, result)
+        self.follow(seen, result)
         return result
 
     def _by_rule(self, seen: Seen) -> Any:
@@ -211,10 +213,9 @@ class Pass:
             result = seen.plain()
             if module.rule is not passes and any(value.requires_grad for value in tensors_in((result,))):
                 raise self.refusal(full_name(seen.func))
-            self._follow(seen, result)
+            self.follow(seen, result)
             return result
-        # Functions outside of the layers that are told apart share the column without a name.
-        taps = rule is not None and bool(self.layers) and module.path not in self.layers
+        taps = rule is not None and self.is_apart and name != "setitem"
         if taps:
             args, kwargs = self.tapped(INTO, (seen.args, seen.kwargs), seen.flow)
             seen = replace(seen, args=args, kwargs=kwargs, live=self.live(args, tuple(kwargs.values())))
@@ -223,12 +224,12 @@ class Pass:
             for value in tensors_in((result,)):
                 place = seen.samples or same_place(seen.records[0].samples, value)
                 self.note(value, Record(place, seen.made, full_name(seen.func), fused=seen.fused))
-        self._follow(seen, result)
+        self.follow(seen, result)
         return self.tapped(OUT_OF, result, seen.flow) if taps else result
 
     # ---- what is known of results -----------------------------------------------------------------------------
 
-    def _follow(self, seen: Seen, result: Any) -> None:
+    def follow(self, seen: Seen, result: Any) -> None:
         """Note where results have their samples, and what they still are, unless the rule has said so."""
         if seen.name == "setitem":
             self._follow_setitem(*seen.args)
@@ -307,6 +308,11 @@ class Pass:
         """The innermost module that is running."""
         return self.running[-1] if self.running else HEAD
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether functions are in none of the layers that are told apart; they share the column without a name."""
+        return bool(self.layers) and self.module.path not in self.layers
+
     def given_rule(self) -> Any:
         """Return the rule for layers of weights that was given for a module that is running, the innermost first."""
         for module in reversed(self.running):
@@ -349,9 +355,17 @@ class Pass:
                 with self.unseen():
                     done[id(value)] = flow.placed(record.samples).tapped(leaf, value)
                 self.note(done[id(value)], replace(record, fused=None))
+                self._untapped[done[id(value)]] = value
             return done[id(value)]
 
         return changed(values, tap)
+
+    def untapped(self, value: Any) -> Any:
+        """Return the result of a softmax or sigmoid as it was made, which is how its logits are found."""
+        record = self.record_of(value)
+        if record is None or record.made not in ("softmax", "log_softmax", "gate"):
+            return value
+        return self._untapped.get(value, value)
 
     def adopt(self, values: Any, given: list[Any]) -> None:
         """Note of what a user's rule returns, by functions that torch does not show, where its samples should be."""
