@@ -39,8 +39,8 @@ class Flow:
         Column of a layer's path in the ledger's leaves; all are the first where layers are not told apart.
     inputs : mapping of str to tensor
         What the model is called with.
-    columns_of : mapping of str to tensor of shape (row, 1)
-        The layer's columns of leaves, inside a loop.
+    zeros_of : mapping of str to tensor
+        The layer's columns of leaves, less their value, inside a loop.
     """
 
     ops: Any
@@ -50,7 +50,7 @@ class Flow:
     path: str = ""
     columns: Mapping[str, int] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    columns_of: Mapping[str, Any] = field(default_factory=dict)
+    zeros_of: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, path: str) -> Self:
         """Return the same flow for another layer."""
@@ -66,6 +66,11 @@ class Flow:
         """Return `x`, with a part of what flows into it."""
         held = self.hold(x)
         return held + (x - held) * part
+
+    def nudge(self, z: Any, epsilon: float) -> Any:
+        """Return epsilon sign(z), the sign of zero being one."""
+        step = self.ops.convert_to_tensor(epsilon, dtype=z.dtype)
+        return self.ops.where(z >= 0, step, -step)
 
     def ratio(self, y: Any, z: Any) -> Any:
         """Return y / z as a constant; 0 where z is zero."""
@@ -101,8 +106,7 @@ class Flow:
         y = held if activation is None else self.hold(activation(held))
         if not epsilon:
             return y + (z - held) * self.ratio(y, held)
-        one = self.ops.ones_like(held)
-        nudge = self.ops.where(held >= 0, one * epsilon, one * -epsilon)
+        nudge = self.nudge(held, epsilon)
         # Never zero: what is added has the sign of what it is added to.
         return y + (z - held + self.entry(EPSILON, nudge, z)) * self.hold(y / (held + nudge))
 
@@ -114,8 +118,7 @@ class Flow:
 
     def entry(self, leaf: str, amount: Any, like: Any) -> Any:
         """Return zeros whose gradient the ledger takes for `amount`, of a shape that broadcasts to `like`."""
-        ones = self._ones(leaf, like)
-        return (ones - self.hold(ones)) * amount
+        return self._zeros(leaf, like) * amount
 
     def tapped(self, leaf: str, values: Any) -> Any:
         """Return `values`, whose relevance is noted in a leaf where layers are told apart; a list, one by one."""
@@ -130,15 +133,21 @@ class Flow:
         return next((name for name, values in self.inputs.items() if values is x), None)
 
     def before_loop(self, like: Any) -> Self:
-        """Return a flow for the steps of a loop over rows of shape (row, unit): what they share is computed once."""
+        """Return a flow for the steps of a loop, whose values have the shape of `like`: what they share is made once."""
         other = copy.copy(self)
-        other.columns_of = {leaf: self._ones(leaf, like) for leaf in (BIAS, EPSILON)}
+        # Of the whole shape: summing over units is left for after the loop.
+        whole = self.ops.ones_like(like)
+        other.zeros_of = {leaf: self._zeros(leaf, like) * whole for leaf in (BIAS, EPSILON)}
         return other
+
+    def _zeros(self, leaf: str, like: Any) -> Any:
+        if leaf in self.zeros_of:
+            return self.zeros_of[leaf]
+        ones = self._ones(leaf, like)
+        return ones - self.hold(ones)
 
     def _ones(self, leaf: str, like: Any) -> Any:
         """Return the layer's column of a leaf, one value for each row of `like`."""
-        if leaf in self.columns_of:
-            return self.columns_of[leaf]
         ones = self.leaves[leaf][:, self.columns.get(self.path, 0)]
         rows, given = self.ops.shape(like)[0], self.ops.shape(ones)[0]
         # Where timesteps or heads are folded into the batch, samples are its slowest axis.

@@ -77,7 +77,7 @@ def torch_ops() -> Any:
         "expand_dims": torch.unsqueeze,
         "shape": lambda x: tuple(x.shape),
         "repeat": lambda x, repeats, axis=None: torch.repeat_interleave(x, repeats, dim=axis),
-        "convert_to_tensor": lambda x: x,
+        "convert_to_tensor": lambda x, dtype=None: torch.as_tensor(x, dtype=dtype),
         "cast": lambda x, dtype: x.to(dtype),
     }
     return SimpleNamespace(**{name: own.get(name) or getattr(torch, name, None) for name in NAMES})

@@ -72,10 +72,8 @@ class AlphaBeta:
             if layer.bias is not None and self.bias != "ignore":
                 bias = layer.bias if self.bias == "innvestigate" else _halves(flow, layer.bias)[0 if ups else 1]
             whole = flow.hold(z if bias is None else z + bias)
-            one = flow.ops.ones_like(whole)
             # A sum of one sign, which may be zero, moves away from zero on its own side.
-            toward = one * sign if self.bias != "innvestigate" else flow.ops.where(whole >= 0, one, -one)
-            nudge = flow.hold(self.epsilon * toward)
+            nudge = flow.nudge(whole if self.bias == "innvestigate" else sign * flow.ops.ones_like(whole), self.epsilon)
             moved = z - flow.hold(z) + flow.entry(EPSILON, nudge, whole)
             if bias is not None:
                 moved = moved + flow.entry(BIAS, bias, whole)
@@ -109,8 +107,7 @@ class Gamma:
             b_up, b_down = _halves(flow, layer.bias)
             bias = flow.ops.where(is_up, layer.bias + self.gamma * b_up, layer.bias + self.gamma * b_down)
         whole = flow.hold(own if bias is None else own + bias)
-        one = flow.ops.ones_like(whole)
-        nudge = flow.hold(self.epsilon * flow.ops.where(whole >= 0, one, -one))
+        nudge = flow.nudge(whole, self.epsilon)
         moved = own - flow.hold(own) + flow.entry(EPSILON, nudge, whole)
         if bias is not None:
             moved = moved + flow.entry(BIAS, bias, whole)
@@ -156,8 +153,7 @@ class ZBox:
         low, high = _beside(flow, self, "low", x), _beside(flow, self, "high", x)
         z = layer.linear(x, layer.kernel) - layer.linear(low, w_up) - layer.linear(high, w_down)
         held = flow.hold(z)
-        one = flow.ops.ones_like(held)
-        nudge = flow.hold(self.epsilon * flow.ops.where(held >= 0, one, -one))
+        nudge = flow.nudge(held, self.epsilon)
         return flow.hold(y) + (z - held + flow.entry(EPSILON, nudge, held)) * flow.ratio(y, held + nudge)
 
 

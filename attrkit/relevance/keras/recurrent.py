@@ -38,15 +38,14 @@ def _recurrent(call: Call, flow: Flow) -> Any:
     layer, x = call.layer, call.args[0]
     loop: Any = next(cls for cls in type(layer).__mro__ if cls.__name__ == "RNN")
     cells = [Layer(str(i), "", cell) for i, cell in enumerate(_cells(layer))]
-    inside = flow.before_loop(x[:, 0])
-    steps = {entry.path: _CELLS[type(entry.layer).__name__](entry.layer, inside, x) for entry in cells}
+    steps = {entry.path: _CELLS[type(entry.layer).__name__](entry.layer, flow, x) for entry in cells}
     args = call.args
     if len(cells) == 1 and not isinstance(x, list | tuple):
         # What does not depend on the state is one product for all timesteps.
         args = (steps["0"].project(x, flow), *args[1:])
     stack_of_cells = args is call.args
     with ExitStack() as stack:
-        readers = {path: _reader(step, inside, project=stack_of_cells) for path, step in steps.items()}
+        readers = {path: _reader(step, flow, project=stack_of_cells) for path, step in steps.items()}
         stack.enter_context(intercepted("call", lambda: cells, readers))
         if hasattr(layer, "inner_loop"):
             # Keras 3 would run a fused kernel where it can.
@@ -96,14 +95,17 @@ def _lstm(cell: Any, flow: Flow, like: Any) -> _Cell:
         g = ops.tensordot(x, kernel_g, axes=1)
         return ops.concatenate([gates, g + bias_g + flow.entry(BIAS, bias_g, g)], axis=-1)
 
+    flow = flow.before_loop(like[:, 0, :1] * recurrent_g[:1])
+
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h, c = states
         gates = flow.hold(x[..., : 3 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
         gates = flow.hold(cell.recurrent_activation(gates))
         i, f, o = gates[..., :units], gates[..., units : 2 * units], gates[..., 2 * units :]
         g = flow.node(x[..., 3 * units :] + ops.matmul(h, recurrent_g), cell.activation)
-        c = flow.node(f * c + i * g)
-        h = o * flow.activated(c, cell.activation)
+        z = f * c + i * g
+        # Both pass on to the same sum, so its stabiliser stands in each.
+        h, c = o * flow.node(z, cell.activation), flow.node(z)
         return h, [h, c]
 
     return _Cell(project, step)
@@ -128,6 +130,8 @@ def _gru(cell: Any, flow: Flow, like: Any) -> _Cell:
         n = ops.tensordot(x, kernel_n, axes=1)
         return ops.concatenate([gates, n + bias_n + flow.entry(BIAS, bias_n, n)], axis=-1)
 
+    flow = flow.before_loop(like[:, 0, :1] * recurrent_n[:1])
+
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h = states[0]
         gates = flow.hold(x[..., : 2 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
@@ -151,6 +155,8 @@ def _simple(cell: Any, flow: Flow, like: Any) -> _Cell:
     def project(x: Any, flow: Flow) -> Any:
         z = ops.tensordot(x, kernel, axes=1)
         return z + bias + flow.entry(BIAS, bias, z)
+
+    flow = flow.before_loop(like[:, 0, :1] * recurrent[:1])
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h = flow.node(x + ops.matmul(states[0], recurrent), cell.activation)
