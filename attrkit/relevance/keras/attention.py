@@ -28,7 +28,7 @@ def plan_multi_head(entry: Layer, inside: list[Layer], composite: Composite, **_
         for layer in (getattr(entry.layer, f"_{name}_dense") for name in ("query", "key", "value", "output"))
     )
     if composite.attention == "held":
-        return {query[0]: _held, key[0]: _held, value[0]: value[1], output[0]: output[1]}
+        return {query[0]: _held, key[0]: _held, value[0]: value[1], output[0]: _stabilised(output[1])}
     return {
         query[0]: _shared(query[1], 0.25),
         key[0]: _shared(key[1], 0.25),
@@ -39,6 +39,11 @@ def plan_multi_head(entry: Layer, inside: list[Layer], composite: Composite, **_
 
 def _held(call: Call, flow: Flow) -> Any:
     return flow.hold(call.original(*call.args, **call.kwargs))
+
+
+def _stabilised(rule: Rule) -> Rule:
+    """Put the stabiliser of the weighted sum before the projection of it."""
+    return lambda call, flow: rule(call._replace(args=(flow.node(call.args[0]), *call.args[1:])), flow)
 
 
 def _shared(rule: Rule, part: float) -> Rule:
