@@ -46,8 +46,8 @@ def extract(
         where one may be static, of shape (sample, channel); integers that are no sequence, such as an attention mask,
         are handed on.
     method : str or callable, default "integrated_gradients"
-        A built-in method: ``attention``, ``gradient``, ``input_x_gradient``, ``integrated_gradients``, ``occlusion``,
-        ``smoothgrad``; or a function ``f(model, x, target, **options)`` of your own.
+        A built-in method: ``attention``, ``gradient``, ``input_x_gradient``, ``integrated_gradients``, ``lrp``,
+        ``occlusion``, ``smoothgrad``; or a function ``f(model, x, target, **options)`` of your own.
     target : optional
         Which output: nothing for a model that has one, an index, a tuple such as (horizon, channel), a label of
         `output_labels`, ``"predicted"`` (the largest), or a list with one of these a sample; ``"all"`` for every

@@ -20,7 +20,7 @@ VARIABLES = {
     "prediction": "what the model put out",
     "baseline": 'what stands for "no signal", where it is an array; with the dims that it varies over',
     "baseline_prediction": "what the model puts out at the baseline",
-    "completeness_gap": "sum of the attributions less the change of the output that they share out",
+    "completeness_gap": "sum of the attributions, and of what biases and stabilisers took, less what they share out",
     "bias_relevance": "relevance that ended in biases",
     "epsilon_relevance": "relevance that a stabiliser absorbed",
     "mask": "booleans: false where padded",
