@@ -12,7 +12,7 @@ from attrkit.methods._result import OUTPUT, attribution, checked_first, needs_gr
 from attrkit.parts import Parts, arrays_of, each, row_sums
 from attrkit.relevance.composites import Composite, composite_of
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF
-from attrkit.relevance.rewrite import rewrite_of
+from attrkit.relevance.rewrite import Plan, rewrite_of
 from attrkit.relevance.rules import KernelRule, input_leaves
 
 TOLERANCE = 0.01
@@ -98,8 +98,8 @@ def lrp(
             "none; leave it out, or give rules by a layer's type or path: composite=COMPOSITES['arras'].extended(...)"
         )
     explained = prediction[np.arange(len(prediction)), target].astype(float)
-    nothing = np.zeros((len(explained), len(plan.layers)), arrays_of(values)[0].dtype)
-    bias, eps = others.get(BIAS, nothing), others.get(EPSILON, nothing)
+    ledger = _ledger(plan, others, len(explained))
+    bias, eps = ledger["layer_bias_relevance"], ledger["layer_epsilon_relevance"]
     # Inputs that are handed on carry relevance too.
     handed = sum(
         array.reshape(len(array), -1).sum(axis=1, dtype=float) for name, array in others.items() if name[0] != "#"
@@ -112,20 +112,25 @@ def lrp(
         "completeness_gap": gap,
     }
     if by_layer:
-        given, passed = others.get(OUT_OF, nothing), others.get(INTO, nothing)
-        tables = {
-            "layer_relevance": given,
-            "layer_bias_relevance": bias,
-            "layer_epsilon_relevance": eps,
-            "layer_gap": passed + bias + eps - given,
-        }
         result |= {
             name: xr.DataArray(table, dims=("sample", "layer"), coords={"layer": plan.layers})
-            for name, table in tables.items()
+            for name, table in ledger.items()
         }
     elif plan.conserves and (np.abs(gap) > TOLERANCE * np.maximum(np.abs(explained), 1e-3 * _size(values))).any():
         _warn_of_leaks(model, x, target, prediction, chosen, gap)
     return result
+
+
+def _ledger(plan: Plan, others: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    """Return what layers were given and lost, of shape (sample, layer); zeros where nothing is booked."""
+    nothing = np.zeros((rows, len(plan.layers)))
+    given, passed, bias, epsilon = (others.get(leaf, nothing) for leaf in (OUT_OF, INTO, BIAS, EPSILON))
+    return {
+        "layer_relevance": given,
+        "layer_bias_relevance": bias,
+        "layer_epsilon_relevance": epsilon,
+        "layer_gap": passed + bias + epsilon - given,
+    }
 
 
 def _name(composite: str | Composite) -> str:
@@ -143,9 +148,8 @@ def _warn_of_leaks(
     worst = int(np.abs(gap).argmax())
     plan = rewrite_of(model, composite, by_layer=True)
     _, others = model.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
-    lost = others[INTO] + others[BIAS] + others[EPSILON] - others[OUT_OF]
-    order = np.argsort(-np.abs(lost[worst]))[:3]
-    leaks = ", ".join(f"{plan.layers[i]} {lost[worst, i]:.3g}" for i in order)
+    lost = _ledger(plan, others, len(gap))["layer_gap"][worst]
+    leaks = ", ".join(f"{plan.layers[i]} {lost[i]:.3g}" for i in np.argsort(-np.abs(lost))[:3])
     warnings.warn(
         f"lrp: relevance and ledger miss the output by more than {TOLERANCE:.0%} of it; in sample {worst} by "
         f"{gap[worst]:.3g} of {prediction[worst, target[worst]]:.3g}. Layers that pass on less, or more, than they "

@@ -133,7 +133,7 @@ class Flow:
         return next((name for name, values in self.inputs.items() if values is x), None)
 
     def before_loop(self, like: Any) -> Self:
-        """Return a flow for the steps of a loop, whose values have the shape of `like`: what they share is made once."""
+        """Return a flow for the steps of a loop, with values of the shape of `like`: what they share is made once."""
         other = copy.copy(self)
         # Of the whole shape: summing over units is left for after the loop.
         whole = self.ops.ones_like(like)

@@ -37,3 +37,18 @@ def model(keras, layer, precision, shape=SHAPE):
     rng = np.random.default_rng(1)
     layer.set_weights([(0.7 * rng.standard_normal(np.shape(w))).astype(precision) for w in layer.get_weights()])
     return net
+
+
+def plain_net(keras, kind):
+    """Return a net of dense, or of convolutional layers, without anything recurrent."""
+    layers = keras.layers
+    given = keras.Input((24, 4))
+    if kind == "dense":
+        hidden = layers.Dense(12, activation="relu")(layers.Flatten()(given))
+        hidden = layers.Dense(8, activation="tanh")(hidden)
+    else:
+        hidden = layers.Conv1D(8, 3, activation="relu")(given)
+        hidden = layers.MaxPooling1D(2)(hidden)
+        hidden = layers.Conv1D(6, 3, activation="relu", padding="same")(hidden)
+        hidden = layers.Flatten()(layers.AveragePooling1D(2)(hidden))
+    return keras.Model(given, layers.Dense(3)(hidden))

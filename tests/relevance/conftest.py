@@ -35,5 +35,6 @@ def tolerance(precision):
     return 1e-10 if precision == "float64" else 1e-5
 
 
-# It fails on other backends by itself.
-collect_ignore = [] if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow" else ["test_self_attention.py"]
+# What needs TensorFlow: keras-self-attention, and iNNvestigate.
+_ON_TENSORFLOW = ["test_self_attention.py", "test_innvestigate.py", "innvestigate_relevance.py"]
+collect_ignore = [] if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow" else _ON_TENSORFLOW

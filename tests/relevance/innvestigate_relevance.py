@@ -1,0 +1,36 @@
+"""What iNNvestigate says of a model: run by itself, because it needs graphs in place of eager execution.
+
+``python -m tests.relevance.innvestigate_relevance GIVEN.npz FOUND.npz KIND`` reads inputs ``x`` and weights ``w0``,
+``w1``, ..., and writes one array a rule, of the relevance of output 1.
+"""
+
+import os
+import sys
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import innvestigate
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from tests.relevance.common import plain_net
+
+RULES = ("lrp.z", "lrp.epsilon", "lrp.alpha_2_beta_1", "lrp.alpha_1_beta_0", "lrp.z_plus")
+
+
+def main(given: str, found: str, kind: str) -> None:
+    tf.compat.v1.disable_eager_execution()
+    values = np.load(given)
+    model = plain_net(keras, kind)
+    model.set_weights([values[f"w{i}"] for i in range(len(model.get_weights()))])
+    relevance = {}
+    for rule in RULES:
+        analyzer = innvestigate.create_analyzer(rule, model, neuron_selection_mode="index")
+        relevance[rule] = analyzer.analyze(values["x"], 1)
+    np.savez(found, prediction=model.predict(values["x"]), **relevance)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
