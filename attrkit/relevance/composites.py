@@ -44,6 +44,10 @@ class Composite:
     first: KernelRule | None = None
     layers: Mapping[str, Rule] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.attention not in ("held", "shared"):
+            raise InputError(f"attention={self.attention!r} is not known; accepted are 'held' and 'shared'")
+
     def extended(self, layers: Mapping[str, Rule]) -> "Composite":
         """Return this composite with further rules, by a layer's type or path."""
         return replace(self, layers={**self.layers, **layers})

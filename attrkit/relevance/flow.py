@@ -128,6 +128,14 @@ class Flow:
             return type(values)([self.tapped(leaf, value) for value in values])
         return values * self._ones(leaf, values) if "float" in str(getattr(values, "dtype", "")) else values
 
+    def tapped_arguments(self, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], Self]:
+        """Return arguments tapped at `INTO`, and a flow that knows which of them are inputs of the model."""
+        tapped = self.tapped(INTO, args)
+        other = copy.copy(self)
+        own = {self.input_name(before): after for before, after in zip(args, tapped, strict=True)}
+        other.inputs = {**self.inputs, **{name: after for name, after in own.items() if name is not None}}
+        return tapped, other
+
     def input_name(self, x: Any) -> str | None:
         """Return which of the model's inputs a tensor is; None if it is none of them."""
         return next((name for name, values in self.inputs.items() if values is x), None)

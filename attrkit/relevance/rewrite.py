@@ -77,8 +77,10 @@ def _leaves(composite: Composite, layers: list[str], *, by_layer: bool) -> Calla
 
 def _reader(rule: Rule, flow: Flow) -> Reader:
     def run(call: Call) -> tuple[Any, None]:
-        if INTO in flow.leaves and call.args:
-            call = call._replace(args=(flow.tapped(INTO, call.args[0]), *call.args[1:]))
-        return flow.tapped(OUT_OF, rule(call, flow)), None
+        if INTO not in flow.leaves or hasattr(rule, "untapped"):
+            return rule(call, flow), None
+        args, own = flow.tapped_arguments(call.args)
+        kwargs = {name: flow.tapped(INTO, value) for name, value in call.kwargs.items()}
+        return flow.tapped(OUT_OF, rule(call._replace(args=args, kwargs=kwargs), own)), None
 
     return run

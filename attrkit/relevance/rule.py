@@ -10,6 +10,12 @@ Rule = Callable[[Call, Flow], Any]
 """Maps the call of a layer to what the layer returns; `attrkit.relevance.flow.Flow` has what it is written with."""
 
 
+def untapped(rule: Rule) -> Rule:
+    """Mark a rule that itself notes what its layer is given and passes on, where layers are told apart."""
+    rule.untapped = True  # type: ignore[attr-defined]
+    return rule
+
+
 def passes(call: Call, flow: Flow) -> Any:
     """Run a layer as it is: for one that is linear without bias, or only calls layers with rules of their own."""
     return call.original(*call.args, **call.kwargs)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attrkit.errors import RefusedError
-from attrkit.relevance.flow import BIAS, EPSILON, Activation, Flow
+from attrkit.relevance.flow import BIAS, EPSILON, INTO, Activation, Flow
 
 
 class Kernel(NamedTuple):
@@ -35,7 +35,7 @@ def _halves(flow: Flow, values: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Epsilon:
-    """Shares by contribution, the sum kept from zero by `epsilon` (Bach et al. 2015, eq. 58); 0 is the z rule."""
+    """Shares by contribution, the sum kept from zero by `epsilon` (Bach et al. 2015, equation 58); 0 is the z rule."""
 
     epsilon: float = 1e-3
 
@@ -48,7 +48,7 @@ class Epsilon:
 
 @dataclass(frozen=True)
 class AlphaBeta:
-    """Shares among what raises an output, times `alpha`, and among what lowers it, times -`beta` (eq. 60).
+    """Shares among what raises an output, times `alpha`, and among what lowers it, times -`beta` (equation 60).
 
     `alpha` - `beta` is 1. ``bias="split"`` counts the positive part of a bias with what raises and the negative with
     what lowers; ``"innvestigate"`` all of it with both, as that toolkit does; ``"ignore"`` with neither.
@@ -125,7 +125,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class WSquare:
-    """For layers called with the model's input: shares by squared weight (Montavon et al. 2017, eq. 12)."""
+    """For layers called with the model's input: shares by squared weight (Montavon et al. 2017, equation 12)."""
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
@@ -140,7 +140,7 @@ def _by_ones(rule: Any, flow: Flow, layer: Kernel, x: Any, kernel: Any) -> Any:
 
 @dataclass(frozen=True)
 class ZBox:
-    """For layers called with the model's input, whose values lie in a box: shares from its corner (eq. 13)."""
+    """For layers called with the model's input, whose values lie in a box: shares from its corner (equation 13)."""
 
     low: float
     high: float
@@ -176,7 +176,7 @@ def _beside(flow: Flow, rule: Any, kind: str, x: Any) -> Any:
     name = flow.input_name(x)
     if name is None:
         raise RefusedError(f"{rule!r} is a rule of layers that are called with the model's input; {flow.path} is not")
-    return flow.leaves[_leaf(rule, kind, name)]
+    return flow.tapped(INTO, flow.leaves[_leaf(rule, kind, name)])
 
 
 KernelRule = Epsilon | AlphaBeta | Gamma | Flat | WSquare | ZBox

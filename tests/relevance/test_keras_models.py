@@ -176,6 +176,25 @@ def test_layers_told_apart_account_for_all(keras, x):
     np.testing.assert_allclose(passed, given.sel(layer=["memory", "mix"]), rtol=1e-4, atol=1e-5)
 
 
+def test_layers_told_apart_account_for_attention_states_and_inputs(keras, x):
+    layers = keras.layers
+    given = keras.Input((STEPS, CHANNELS))
+    later = keras.Input((6, CHANNELS))
+    attended = layers.MultiHeadAttention(2, 4, name="attention")(given, given)
+    _, *states = layers.LSTM(4, return_state=True)(attended)
+    out = layers.Dense(2, "softmax")(layers.LSTM(4, name="later")(later, initial_state=states))
+    model = with_biases(keras.Model([given, later], out))
+    options = {"target": 1, "logits": True}
+    whole, apart = (lrp(model, [x, x[:, :6]], by_layer=by_layer, **options) for by_layer in (False, True))
+    xr.testing.assert_allclose(whole["attribution"], apart["attribution"], atol=1e-6)
+    np.testing.assert_allclose(apart["layer_gap"], 0, atol=1e-5)
+    np.testing.assert_allclose(apart["layer_relevance"][:, -1], apart["prediction"][:, 1], rtol=1e-5)
+    model = of_layers(keras, layers.Conv1D(3, 3), layers.Flatten(), layers.Dense(1))
+    ds = lrp(model, x, input_rule="z_box", by_layer=True)
+    xr.testing.assert_allclose(ds["attribution"], lrp(model, x, input_rule="z_box")["attribution"], atol=1e-6)
+    np.testing.assert_allclose(ds["layer_gap"], 0, atol=1e-5)
+
+
 def test_new_weights_give_new_relevance(keras, x):
     layers = keras.layers
     model = of_layers(keras, layers.LSTM(4), layers.Dense(1))
@@ -275,6 +294,28 @@ def test_rules_by_type_and_by_path(keras, x):
         )
 
 
+def test_a_rule_for_a_projection_of_attention(keras, x):
+    layers = keras.layers
+    given = keras.Input((STEPS, CHANNELS))
+    attended = layers.MultiHeadAttention(2, 4, name="attention")(given, given)
+    model = with_biases(keras.Model(given, layers.Dense(1)(layers.Flatten()(attended))))
+    changed = lrp(model, x, composite=COMPOSITES["arras"].extended({"attention.value": Gamma(5.0)}))
+    assert float(abs(changed["attribution"] - lrp(model, x)["attribution"]).max()) > 1e-3
+
+
+def test_a_constant_that_is_added_needs_a_layer(keras, x):
+    given = keras.Input((STEPS, CHANNELS))
+
+    def ending_in(values):
+        return with_biases(keras.Model(given, keras.layers.Dense(1)(keras.layers.Flatten()(values))))
+
+    if hasattr(keras, "ops"):
+        with pytest.raises(RefusedError, match=r"Add.*a constant is a bias.*Rescaling"):
+            lrp(ending_in(given + 1.0), x)
+    check_ledger(lrp(ending_in(keras.layers.Rescaling(2.0, offset=1.0)(given)), x))
+    check_ledger(lrp(ending_in((given + given) * 2.0), x))
+
+
 def test_rules_of_the_first_layer(keras, x):
     layers = keras.layers
     model = of_layers(keras, layers.Conv1D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(1))
@@ -292,6 +333,7 @@ def test_rules_of_the_first_layer(keras, x):
     ("options", "message"),
     [
         ({"composite": "aras"}, "unknown composite 'aras'; known are arras"),
+        ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon=nan is not accepted"),
         ({"epsilon": -1}, "epsilon=-1 is not accepted"),
         ({"input_rule": "round"}, "unknown input_rule 'round'"),
         ({"baseline": 1.0}, "lrp has no baseline"),
@@ -323,3 +365,8 @@ def test_a_subclassed_model_is_refused_until_it_is_said_to_only_call_layers(kera
 def test_a_function_has_no_layers():
     with pytest.raises(RefusedError, match=r"no gradient|no rules"):
         lrp(lambda values: values.sum((1, 2)), np.ones((2, 3, 2)))
+
+
+def test_a_composite_says_how_attention_is_treated():
+    with pytest.raises(InputError, match="attention='hold' is not known; accepted are 'held' and 'shared'"):
+        Composite(attention="hold")

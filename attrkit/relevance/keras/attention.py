@@ -15,7 +15,7 @@ from attrkit.errors import RefusedError
 from attrkit.relevance.composites import Composite
 from attrkit.relevance.flow import BIAS, Flow
 from attrkit.relevance.keras.kernels import kernel_rule, weight
-from attrkit.relevance.rule import Rule
+from attrkit.relevance.rule import Rule, untapped
 
 
 def plan_multi_head(entry: Layer, inside: list[Layer], composite: Composite, **_: Any) -> Mapping[str, Rule]:
@@ -23,10 +23,14 @@ def plan_multi_head(entry: Layer, inside: list[Layer], composite: Composite, **_
     if getattr(entry.layer, "_gate_dense", None) is not None:
         raise RefusedError("its gate has no rule")
     path_of = {id(other.layer): other.path for other in inside}
-    query, key, value, output = (
-        (path_of[id(layer)], kernel_rule(layer, composite))
-        for layer in (getattr(entry.layer, f"_{name}_dense") for name in ("query", "key", "value", "output"))
-    )
+
+    def projection(name: str) -> tuple[str, Rule]:
+        layer = getattr(entry.layer, f"_{name}_dense")
+        path = path_of[id(layer)]
+        given = composite.rule_of(path, type(layer).__name__)
+        return path, given if callable(given) else kernel_rule(layer, composite, rule=given)
+
+    query, key, value, output = map(projection, ("query", "key", "value", "output"))
     if composite.attention == "held":
         return {query[0]: _held, key[0]: _held, value[0]: value[1], output[0]: _stabilised(output[1])}
     return {
@@ -37,6 +41,7 @@ def plan_multi_head(entry: Layer, inside: list[Layer], composite: Composite, **_
     }
 
 
+@untapped
 def _held(call: Call, flow: Flow) -> Any:
     return flow.hold(call.original(*call.args, **call.kwargs))
 

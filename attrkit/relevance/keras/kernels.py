@@ -6,9 +6,9 @@ from typing import Any
 from attrkit.adapters.base import Call, Layer
 from attrkit.errors import RefusedError
 from attrkit.relevance.composites import Composite
-from attrkit.relevance.flow import Flow
+from attrkit.relevance.flow import OUT_OF, Flow
 from attrkit.relevance.keras.elementwise import ends_in_softmax
-from attrkit.relevance.rule import Rule
+from attrkit.relevance.rule import Rule, untapped
 from attrkit.relevance.rules import Kernel, KernelRule
 
 
@@ -27,18 +27,25 @@ def kernel_rule(
         raise RefusedError(f"it has {layer.groups} groups of channels")
     by_softmax = ends_in_softmax(layer, is_last=is_last, logits=logits)
 
+    def rule_for(x: Any, flow: Flow) -> KernelRule:
+        first = composite.first if flow.input_name(x) is not None else None
+        return rule or first or composite.kernel
+
+    def before_softmax(call: Call, flow: Flow) -> Any:
+        # Only what goes into it is explained, and its result must be the very tensor that the model puts out.
+        (x, *_), flow = flow.tapped_arguments(call.args)
+        own = rule_for(x, flow)
+        return call.layer.activation(flow.tapped(OUT_OF, own.modified(flow, _kernel(call.layer, flow.ops, x), x)))
+
     def run(call: Call, flow: Flow) -> Any:
         x = call.args[0]
-        own = rule or (composite.first if composite.first and flow.input_name(x) is not None else composite.kernel)
+        own = rule_for(x, flow)
         activation = call.layer.activation
         kernel = _kernel(call.layer, flow.ops, x)
-        if by_softmax:
-            # Only what goes into it is explained.
-            return activation(own.modified(flow, kernel, x))
         linear = activation is None or getattr(activation, "__name__", "") == "linear"
         return own.modified(flow, kernel._replace(activation=None if linear else activation), x)
 
-    return run
+    return untapped(before_softmax) if by_softmax else run
 
 
 def _kernel(layer: Any, ops: Any, x: Any) -> Kernel:

@@ -37,9 +37,15 @@ def refused_operations(entry: Layer) -> Iterator[str]:
         floating = any("float" in str(tensor.dtype) for tensor in node.output_tensors)
         kind = type(operation).__name__
         scales = kind in _SCALES and len(node.input_tensors) == 1 and _is_numerator(node)
-        if floating and kind not in _KERAS_3 and not scales:
+        adds = kind in ("Add", "Subtract") and len(node.input_tensors) == 1
+        if floating and (adds or (kind not in _KERAS_3 and not scales)):
             prefix = f"{entry.path}." if entry.path else ""
-            yield f"{prefix}{operation.name} (the operation {kind}): no rule is known"
+            why = (
+                "a constant is a bias, which only a layer can book: Rescaling(1, offset=...)"
+                if adds
+                else "no rule is known"
+            )
+            yield f"{prefix}{operation.name} (the operation {kind}): {why}"
 
 
 def _is_numerator(node: Any) -> bool:

@@ -87,6 +87,8 @@ def _plan_one(
     if callable(given):
         return {entry.path: given}, True
     kind = _library_kind(entry.layer)
+    if given is not None and _FAMILIES.get(kind) is not kernels.plan:
+        raise RefusedError(f"{type(given).__name__} is a rule for layers of one kernel")
     if kind in _CONTAINERS or kind in _PASS:
         return {}, False
     if kind not in _FAMILIES:

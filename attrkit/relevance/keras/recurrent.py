@@ -15,10 +15,8 @@ from attrkit.relevance.keras.kernels import weight
 from attrkit.relevance.rule import Rule
 
 
-def plan(entry: Layer, inside: list[Layer], composite: Any, *, rule: Any, **_: Any) -> Mapping[str, Rule]:
+def plan(entry: Layer, inside: list[Layer], composite: Any, **_: Any) -> Mapping[str, Rule]:
     """Return the rule of a recurrent layer, all of whose cells are known."""
-    if rule is not None:
-        raise RefusedError(f"{type(rule).__name__} is a rule for layers of one kernel")
     for cell in _cells(entry.layer):
         kind = type(cell).__name__
         if kind not in _CELLS or type(cell).call is not _own_class(cell).call:
