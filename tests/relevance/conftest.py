@@ -36,5 +36,5 @@ def tolerance(precision):
 
 
 # What needs TensorFlow: keras-self-attention, and iNNvestigate.
-_ON_TENSORFLOW = ["test_self_attention.py", "test_innvestigate.py", "innvestigate_relevance.py"]
+_ON_TENSORFLOW = ["test_self_attention.py", "test_innvestigate.py"]
 collect_ignore = [] if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow" else _ON_TENSORFLOW

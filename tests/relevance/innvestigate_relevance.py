@@ -4,16 +4,9 @@
 ``w1``, ..., and writes one array a rule, of the relevance of output 1.
 """
 
-import os
 import sys
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
-import innvestigate
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 from tests.relevance.common import plain_net
 
@@ -21,6 +14,11 @@ RULES = ("lrp.z", "lrp.epsilon", "lrp.alpha_2_beta_1", "lrp.alpha_1_beta_0", "lr
 
 
 def main(given: str, found: str, kind: str) -> None:
+    # It works with Keras 2 only, which the caller asks for by TF_USE_LEGACY_KERAS.
+    import innvestigate
+    import tensorflow as tf
+    from tensorflow import keras
+
     tf.compat.v1.disable_eager_execution()
     values = np.load(given)
     model = plain_net(keras, kind)

@@ -1,5 +1,6 @@
 """The same numbers as iNNvestigate's, where it has rules: dense and convolutional nets."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from attrkit.relevance import COMPOSITES, AlphaBeta, Epsilon
 from tests.relevance.common import plain_net
 
 ROOT = Path(__file__).parents[2]
+LEGACY = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 KERNELS = {
     "lrp.z": Epsilon(0.0),
     "lrp.epsilon": Epsilon(1e-7),
@@ -34,7 +36,7 @@ def test_relevance_is_that_of_innvestigate(keras, kind, tmp_path):
     x = rng.standard_normal((16, 24, 4)).astype("float32")
     np.savez(tmp_path / "given.npz", x=x, **{f"w{i}": w for i, w in enumerate(weights)})
     script = [sys.executable, "-m", "tests.relevance.innvestigate_relevance"]
-    subprocess.run([*script, tmp_path / "given.npz", tmp_path / "found.npz", kind], check=True, cwd=ROOT)
+    subprocess.run([*script, tmp_path / "given.npz", tmp_path / "found.npz", kind], check=True, cwd=ROOT, env=LEGACY)
     found = np.load(tmp_path / "found.npz")
     for rule, kernel in KERNELS.items():
         composite = replace(COMPOSITES["innvestigate"], kernel=kernel)
