@@ -75,7 +75,7 @@ class KerasModel(Adapter):
     @property
     def is_keras_3(self) -> bool:
         """Whether the model is one of Keras 3; tf-keras and Keras 2 are one to all who use them."""
-        return any(cls.__module__ == HANDLES[0] for cls in type(self.model).__mro__)
+        return _is_keras_3(self.model)
 
     def layers(self) -> list[Layer]:  # noqa: D102
         return [entry for entry in self._all_layers() if entry.kind != "InputLayer"]
@@ -248,7 +248,7 @@ class KerasOnTorch(KerasModel, TorchAdapter):
 
 def adapt(model: Any) -> Adapter:
     """Return the adapter of a Keras model on the backend that Keras runs on."""
-    if not any(c.__module__ == HANDLES[0] for c in type(model).__mro__):
+    if not _is_keras_3(model):
         return KerasOnTensorFlow(model)
     import keras
 
@@ -259,6 +259,10 @@ def adapt(model: Any) -> Adapter:
             f"Keras runs on {backend}, which has no gradients here; set KERAS_BACKEND to one of {', '.join(backends)}"
         )
     return backends[backend](model)
+
+
+def _is_keras_3(model: Any) -> bool:
+    return any(cls.__module__ == HANDLES[0] for cls in type(model).__mro__)
 
 
 def _trace_state() -> Any:

@@ -116,8 +116,13 @@ def lrp(
             name: xr.DataArray(table, dims=("sample", "layer"), coords={"layer": plan.layers})
             for name, table in ledger.items()
         }
-    elif plan.conserves and (np.abs(gap) > TOLERANCE * np.maximum(np.abs(explained), 1e-3 * _size(values))).any():
-        _warn_of_leaks(model, x, target, prediction, chosen, gap)
+    if plan.conserves and (np.abs(gap) > TOLERANCE * np.maximum(np.abs(explained), 1e-3 * _size(values))).any():
+        if not by_layer:
+            # Once more, layers told apart.
+            plan = rewrite_of(model, chosen, by_layer=True)
+            _, others = model.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
+            ledger = _ledger(plan, others, len(gap))
+        _warn_of_leaks(gap, explained, plan.layers, ledger["layer_gap"])
     return result
 
 
@@ -141,19 +146,14 @@ def _size(values: Parts) -> np.ndarray:
     return row_sums(each(np.abs, values))
 
 
-def _warn_of_leaks(
-    model: Adapter, x: Parts, target: np.ndarray, prediction: np.ndarray, composite: Composite, gap: np.ndarray
-) -> None:
-    """Run once more, layers told apart, and name those that lose most."""
+def _warn_of_leaks(gap: np.ndarray, explained: np.ndarray, layers: list[str], lost: np.ndarray) -> None:
+    """Name the layers that lose most, of what each loses of each sample."""
     worst = int(np.abs(gap).argmax())
-    plan = rewrite_of(model, composite, by_layer=True)
-    _, others = model.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
-    lost = _ledger(plan, others, len(gap))["layer_gap"][worst]
-    leaks = ", ".join(f"{plan.layers[i]} {lost[i]:.3g}" for i in np.argsort(-np.abs(lost))[:3])
+    leaks = ", ".join(f"{layers[i]} {lost[worst, i]:.3g}" for i in np.argsort(-np.abs(lost[worst]))[:3])
     warnings.warn(
         f"lrp: relevance and ledger miss the output by more than {TOLERANCE:.0%} of it; in sample {worst} by "
-        f"{gap[worst]:.3g} of {prediction[worst, target[worst]]:.3g}. Layers that pass on less, or more, than they "
-        f"are given: {leaks}; the rest is lost where no rule stands",
+        f"{gap[worst]:.3g} of {explained[worst]:.3g}. Layers that pass on less, or more, than they are given: {leaks}; "
+        "the rest is lost where no rule stands",
         CompletenessWarning,
         stacklevel=5,
     )

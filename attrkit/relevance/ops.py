@@ -19,15 +19,11 @@ NAMES = (
     "pad",
     "mean",
     "sum",
-    "rsqrt",
     "sqrt",
-    "square",
     "tanh",
-    "exp",
     "reshape",
     "expand_dims",
     "squeeze",
-    "transpose",
     "concatenate",
     "convert_to_tensor",
     "cast",
@@ -59,7 +55,6 @@ def tensorflow_ops() -> Any:
         "conv": conv,
         "mean": tf.reduce_mean,
         "sum": tf.reduce_sum,
-        "rsqrt": tf.math.rsqrt,
         "concatenate": tf.concat,
     }
     return SimpleNamespace(**{name: own.get(name) or getattr(tf, name) for name in NAMES})

@@ -272,6 +272,8 @@ def test_a_rule_for_a_layer_of_ones_own(keras, x):
     check_ledger(lrp(model, x, composite=composite))
     with pytest.warns(CompletenessWarning, match="squared"):
         lrp(model, x, composite=composite.extended({"squared": passes}))
+    with pytest.warns(CompletenessWarning, match="squared"):
+        lrp(model, x, composite=composite.extended({"squared": passes}), by_layer=True)
     with pytest.raises(ForwardMismatchError, match="rule does not compute"):
         lrp(model, x, composite=composite.extended({"squared": lambda call, flow: 2 * half_each(call, flow)}))
 
@@ -303,17 +305,20 @@ def test_a_rule_for_a_projection_of_attention(keras, x):
     assert float(abs(changed["attribution"] - lrp(model, x)["attribution"]).max()) > 1e-3
 
 
-def test_a_constant_that_is_added_needs_a_layer(keras, x):
+def test_operations_that_are_no_layers(keras, x):
     given = keras.Input((STEPS, CHANNELS))
 
     def ending_in(values):
         return with_biases(keras.Model(given, keras.layers.Dense(1)(keras.layers.Flatten()(values))))
 
-    if hasattr(keras, "ops"):
-        with pytest.raises(RefusedError, match=r"Add.*a constant is a bias.*Rescaling"):
-            lrp(ending_in(given + 1.0), x)
     check_ledger(lrp(ending_in(keras.layers.Rescaling(2.0, offset=1.0)(given)), x))
-    check_ledger(lrp(ending_in((given + given) * 2.0), x))
+    check_ledger(lrp(ending_in((given + given) * 2.0 - (-given[:, ::-1]) / 4.0), x))
+    for values in (given + 1.0, 1.0 - given):
+        with pytest.raises(RefusedError, match=r"(?i)(add|subtract).*a constant is a bias.*Rescaling"):
+            lrp(ending_in(values), x)
+    for values in (given * given, given / given, 1.0 / given):
+        with pytest.raises(RefusedError, match=r"(?i)(multiply|div).*no rule is known"):
+            lrp(ending_in(values), x)
 
 
 def test_rules_of_the_first_layer(keras, x):

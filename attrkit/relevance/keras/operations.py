@@ -1,54 +1,79 @@
 """Operations in a functional model that are no layers: ``x + y``, ``ops.mean(x)``, ``tf.reshape(x)``."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrkit.adapters.base import Layer
 
-# Linear or homogeneous, or only routing: the plain gradient is the rule.
-_KERAS_3 = {
-    *("Add", "Subtract", "Negative", "Mean", "Sum", "Max", "Relu", "Concatenate", "Stack", "Split", "GetItem", "Take"),
-    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "Flip", "Repeat", "Tile", "Pad", "Swapaxes", "Moveaxis", "Cast"),
-    *("Ravel", "Identity", "BroadcastTo", "Roll", "Copy"),
-}
+# By the name of the class in Keras 3, and of the function of TensorFlow in Keras 2.
+_SUMS = {"Add", "Subtract", "__operators__.add", "math.add", "math.subtract"}
 # Linear where one argument is a number.
-_SCALES = {"Multiply", "TrueDivide", "Divide"}
-
-_KERAS_2 = {
-    *("__operators__.add", "__operators__.getitem", "math.add", "math.subtract", "math.negative", "math.reduce_mean"),
-    *("math.reduce_sum", "math.reduce_max", "nn.relu", "concat", "stack", "split", "compat.v1.gather", "gather"),
-    *("reshape", "transpose", "compat.v1.transpose", "squeeze", "compat.v1.squeeze", "expand_dims", "reverse"),
-    *("compat.v1.expand_dims", "repeat", "tile", "cast", "identity", "math.subtract"),
+_PRODUCTS = {"Multiply", "math.multiply"}
+_QUOTIENTS = {"TrueDivide", "Divide", "math.truediv", "math.divide"}
+# Linear or homogeneous, or only routing: the plain gradient is the rule.
+_PASS = {
+    *("Negative", "Mean", "Sum", "Max", "Relu", "Concatenate", "Stack", "Split", "GetItem", "Take", "Ravel"),
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "Flip", "Repeat", "Tile", "Pad", "Swapaxes", "Moveaxis", "Cast"),
+    *("BroadcastTo", "Roll", "Copy", "Identity"),
+    *("__operators__.getitem", "math.negative", "math.reduce_mean", "math.reduce_sum", "math.reduce_max", "math.add_n"),
+    *(
+        "nn.relu",
+        "concat",
+        "stack",
+        "split",
+        "gather",
+        "compat.v1.gather",
+        "reshape",
+        "transpose",
+        "squeeze",
+        "reverse",
+    ),
+    *("compat.v1.transpose", "compat.v1.squeeze", "compat.v1.expand_dims", "expand_dims", "repeat", "tile", "cast"),
+    *("identity", "pad", "broadcast_to", "roll"),
 }
+
+
+class _Operation(NamedTuple):
+    path: str
+    kind: str
+    # How many tensors of the model it is called with, and whether its first argument is one.
+    tensors: int
+    of_first: bool
+    # What comes of comparing or counting carries no relevance.
+    floating: bool
 
 
 def refused_operations(entry: Layer) -> Iterator[str]:
     """Name the operations of a functional model that have no rule."""
+    for operation in _operations(entry):
+        one = operation.tensors == 1
+        scales = operation.kind in _PRODUCTS or (operation.kind in _QUOTIENTS and operation.of_first)
+        if not operation.floating or operation.kind in _PASS or (one and scales):
+            continue
+        if operation.kind not in _SUMS:
+            yield f"{operation.path} (the operation {operation.kind}): no rule is known"
+        elif one:
+            yield (
+                f"{operation.path} (the operation {operation.kind}): a constant is a bias, which only a layer can "
+                "book: Rescaling(1, offset=...)"
+            )
+
+
+def _operations(entry: Layer) -> Iterator[_Operation]:
     if entry.kind == "TFOpLambda":
-        symbol = str(getattr(entry.layer, "symbol", ""))
-        if symbol not in _KERAS_2:
-            yield f"{entry.path} (the operation {symbol}): no rule is known"
-        return
+        for node in entry.layer._inbound_nodes:
+            first = node.call_args[0] if node.call_args else None
+            of_first = any(tensor is first for tensor in node.keras_inputs)
+            yield _read(entry.path, entry.layer.symbol, node.keras_inputs, of_first, node.outputs)
     for operation in getattr(entry.layer, "operations", ()):
         if hasattr(operation, "weights"):
-            continue  # A layer, which has been looked at.
-        node = operation._inbound_nodes[0]
-        # What comes of comparing or counting carries no relevance.
-        floating = any("float" in str(tensor.dtype) for tensor in node.output_tensors)
-        kind = type(operation).__name__
-        scales = kind in _SCALES and len(node.input_tensors) == 1 and _is_numerator(node)
-        adds = kind in ("Add", "Subtract") and len(node.input_tensors) == 1
-        if floating and (adds or (kind not in _KERAS_3 and not scales)):
-            prefix = f"{entry.path}." if entry.path else ""
-            why = (
-                "a constant is a bias, which only a layer can book: Rescaling(1, offset=...)"
-                if adds
-                else "no rule is known"
-            )
-            yield f"{prefix}{operation.name} (the operation {kind}): {why}"
+            continue  # A layer, which is looked at by itself.
+        path = ".".join(filter(None, (entry.path, operation.name)))
+        for node in operation._inbound_nodes:
+            of_first = bool(node.arguments.args) and node.arguments.args[0] is node.input_tensors[0]
+            yield _read(path, type(operation).__name__, node.input_tensors, of_first, node.output_tensors)
 
 
-def _is_numerator(node: Any) -> bool:
-    return (bool(node.arguments.args) and node.arguments.args[0] is node.input_tensors[0]) or (
-        type(node.operation).__name__ == "Multiply"
-    )
+def _read(path: str, kind: str, inputs: Any, of_first: bool, outputs: Any) -> _Operation:
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return _Operation(path, kind, len(inputs), of_first, any("float" in str(tensor.dtype) for tensor in outputs))

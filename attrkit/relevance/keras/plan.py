@@ -15,7 +15,9 @@ from attrkit.relevance.rule import Rule, passes
 _PASS = {
     *("Add", "Average", "Subtract", "Concatenate", "Flatten", "Reshape", "Permute", "RepeatVector", "Identity"),
     *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
-    *("ActivityRegularization", "Masking", "InputLayer", "Bidirectional", "TimeDistributed", "SlicingOpLambda"),
+    *("ActivityRegularization", "Masking", "InputLayer", "Bidirectional", "TimeDistributed"),
+    # Of Keras 2: what they compute is looked at by itself.
+    *("TFOpLambda", "SlicingOpLambda"),
     *(f"{kind}{rank}D" for rank in (1, 2, 3) for kind in ("ZeroPadding", "Cropping", "UpSampling")),
     *(f"{place}{kind}Pooling{rank}D" for rank in (1, 2, 3) for kind in ("Max", "Average") for place in ("", "Global")),
 }

@@ -37,13 +37,11 @@ def _recurrent(call: Call, flow: Flow) -> Any:
     loop: Any = next(cls for cls in type(layer).__mro__ if cls.__name__ == "RNN")
     cells = [Layer(str(i), "", cell) for i, cell in enumerate(_cells(layer))]
     steps = {entry.path: _CELLS[type(entry.layer).__name__](entry.layer, flow, x) for entry in cells}
-    args = call.args
-    if len(cells) == 1 and not isinstance(x, list | tuple):
-        # What does not depend on the state is one product for all timesteps.
-        args = (steps["0"].project(x, flow), *args[1:])
-    stack_of_cells = args is call.args
+    is_stack = len(cells) > 1
+    # What does not depend on the state is one product for all timesteps.
+    args = call.args if is_stack else (steps["0"].project(x), *call.args[1:])
     with ExitStack() as stack:
-        readers = {path: _reader(step, flow, project=stack_of_cells) for path, step in steps.items()}
+        readers = {path: _reader(step, project=is_stack) for path, step in steps.items()}
         stack.enter_context(intercepted("call", lambda: cells, readers))
         if hasattr(layer, "inner_loop"):
             # Keras 3 would run a fused kernel where it can.
@@ -53,16 +51,16 @@ def _recurrent(call: Call, flow: Flow) -> Any:
 
 
 class _Cell(NamedTuple):
-    """``project(x, flow)`` is what a step needs of the input, (row, ..., unit); ``step`` goes on from there."""
+    """``project(x)`` is what a step needs of the input, (row, ..., unit); ``step`` goes on from there."""
 
-    project: Callable[[Any, Flow], Any]
+    project: Callable[[Any], Any]
     step: Callable[[Any, list[Any]], tuple[Any, list[Any]]]
 
 
-def _reader(cell: _Cell, flow: Flow, *, project: bool) -> Any:
+def _reader(cell: _Cell, *, project: bool) -> Any:
     def read(call: Call) -> tuple[Any, None]:
         states = call.args[1] if len(call.args) > 1 else call.kwargs["states"]
-        x = cell.project(call.args[0], flow) if project else call.args[0]
+        x = cell.project(call.args[0]) if project else call.args[0]
         return cell.step(x, list(states) if isinstance(states, list | tuple) else [states]), None
 
     return read
@@ -74,6 +72,12 @@ def _weights(cell: Any, flow: Flow, like: Any) -> tuple[Any, Any, Any]:
         for value in (cell.kernel, cell.recurrent_kernel, cell.bias if cell.use_bias else None)
     )
     return kernel, recurrent, 0 * kernel[0] if bias is None else bias
+
+
+def _signal(flow: Flow, x: Any, kernel: Any, bias: Any) -> Any:
+    """Return what the input brings to what a cell takes in, its bias booked."""
+    z = flow.ops.tensordot(x, kernel, axes=1)
+    return z + bias + flow.entry(BIAS, bias, z)
 
 
 def _lstm(cell: Any, flow: Flow, like: Any) -> _Cell:
@@ -88,22 +92,21 @@ def _lstm(cell: Any, flow: Flow, like: Any) -> _Cell:
         apart, _weights(cell, flow, like)
     )
 
-    def project(x: Any, flow: Flow) -> Any:
+    def project(x: Any) -> Any:
         gates = flow.hold(ops.tensordot(x, kernel_gates, axes=1) + bias_gates)
-        g = ops.tensordot(x, kernel_g, axes=1)
-        return ops.concatenate([gates, g + bias_g + flow.entry(BIAS, bias_g, g)], axis=-1)
+        return ops.concatenate([gates, _signal(flow, x, kernel_g, bias_g)], axis=-1)
 
-    flow = flow.before_loop(like[:, 0, :1] * recurrent_g[:1])
+    inside = flow.before_loop(like[:, 0, :1] * recurrent_g[:1])
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h, c = states
         gates = flow.hold(x[..., : 3 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
         gates = flow.hold(cell.recurrent_activation(gates))
         i, f, o = gates[..., :units], gates[..., units : 2 * units], gates[..., 2 * units :]
-        g = flow.node(x[..., 3 * units :] + ops.matmul(h, recurrent_g), cell.activation)
+        g = inside.node(x[..., 3 * units :] + ops.matmul(h, recurrent_g), cell.activation)
         z = f * c + i * g
         # Both pass on to the same sum, so its stabiliser stands in each.
-        h, c = o * flow.node(z, cell.activation), flow.node(z)
+        h, c = o * inside.node(z, cell.activation), inside.node(z)
         return h, [h, c]
 
     return _Cell(project, step)
@@ -123,12 +126,11 @@ def _gru(cell: Any, flow: Flow, like: Any) -> _Cell:
     bias_gates = bias_gates + bias_h[..., : 2 * units]
     inner = inner_n + flow.entry(BIAS, inner_n, like[:, 0])
 
-    def project(x: Any, flow: Flow) -> Any:
+    def project(x: Any) -> Any:
         gates = flow.hold(ops.tensordot(x, kernel_gates, axes=1) + bias_gates)
-        n = ops.tensordot(x, kernel_n, axes=1)
-        return ops.concatenate([gates, n + bias_n + flow.entry(BIAS, bias_n, n)], axis=-1)
+        return ops.concatenate([gates, _signal(flow, x, kernel_n, bias_n)], axis=-1)
 
-    flow = flow.before_loop(like[:, 0, :1] * recurrent_n[:1])
+    inside = flow.before_loop(like[:, 0, :1] * recurrent_n[:1])
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         h = states[0]
@@ -139,8 +141,8 @@ def _gru(cell: Any, flow: Flow, like: Any) -> _Cell:
             carried = reset * (ops.matmul(h, recurrent_n) + inner)
         else:
             carried = ops.matmul(reset * h, recurrent_n)
-        n = flow.node(x[..., 2 * units :] + carried, cell.activation)
-        h = flow.node(update * h + (1.0 - update) * n)
+        n = inside.node(x[..., 2 * units :] + carried, cell.activation)
+        h = inside.node(update * h + (1.0 - update) * n)
         return h, [h]
 
     return _Cell(project, step)
@@ -150,14 +152,13 @@ def _simple(cell: Any, flow: Flow, like: Any) -> _Cell:
     ops = flow.ops
     kernel, recurrent, bias = _weights(cell, flow, like)
 
-    def project(x: Any, flow: Flow) -> Any:
-        z = ops.tensordot(x, kernel, axes=1)
-        return z + bias + flow.entry(BIAS, bias, z)
+    def project(x: Any) -> Any:
+        return _signal(flow, x, kernel, bias)
 
-    flow = flow.before_loop(like[:, 0, :1] * recurrent[:1])
+    inside = flow.before_loop(like[:, 0, :1] * recurrent[:1])
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        h = flow.node(x + ops.matmul(states[0], recurrent), cell.activation)
+        h = inside.node(x + ops.matmul(states[0], recurrent), cell.activation)
         return h, [h]
 
     return _Cell(project, step)

@@ -149,9 +149,9 @@ def _scan(kind: str, flow: TorchFlow, x: Any, hidden: Any, cell: Any, weights: W
     ones = flow.rows(BIAS, rows).to(x.dtype), flow.rows(EPSILON, rows).to(x.dtype)
     own = scans()
     if kind == "lstm":
-        return own.lstm.apply(x, hidden, cell, *ones, weights, flow.epsilon)
+        return own.lstm.apply(x, hidden, cell, *ones, weights, flow)
     function = own.gru if kind == "gru" else own.rnn_tanh if kind == "rnn_tanh" else own.rnn_relu
-    return function.apply(x, hidden, *ones, weights, flow.epsilon), None
+    return function.apply(x, hidden, *ones, weights, flow), None
 
 
 def lstm_cell(seen: Seen) -> Any:

@@ -4,6 +4,8 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
+from attrkit.relevance.torch.flow import TorchFlow
+
 
 class Weights(NamedTuple):
     """Weights of one layer in one direction, as torch lays them out, as constants."""
@@ -46,17 +48,9 @@ def scans() -> Any:
     """Return the autograd functions; torch is imported by now.
 
     Each is called with inputs (step, row, channel), first states (row, unit), two vectors of ones (row,) whose
-    gradients are what biases and stabilisers absorb, `Weights` and epsilon.
+    gradients are what biases and stabilisers absorb, `Weights` and the flow.
     """
     import torch
-
-    def nudge(z: Any, epsilon: float) -> Any:
-        return torch.where(z >= 0, z.new_tensor(epsilon), z.new_tensor(-epsilon))
-
-    def ratio(y: Any, z: Any) -> Any:
-        """Return y / z; 0 where z is zero."""
-        zero = z == 0
-        return torch.where(zero, 0.0, y / torch.where(zero, 1.0, z))
 
     def before(states: Any, first: Any) -> Any:
         return torch.cat([first[None], states[:-1]])
@@ -70,7 +64,7 @@ def scans() -> Any:
 
         @staticmethod
         def forward(
-            ctx: Any, x: Any, hidden: Any, cell: Any, ones: Any, ones_epsilon: Any, weights: Weights, epsilon: float
+            ctx: Any, x: Any, hidden: Any, cell: Any, ones: Any, ones_epsilon: Any, weights: Weights, flow: TorchFlow
         ) -> Any:
             has_biases = weights.bias_input is not None
             out, _, _ = torch.lstm(x, (hidden[None], cell[None]), weights.flat, has_biases, 1, 0.0, False, False, False)
@@ -81,19 +75,19 @@ def scans() -> Any:
             last = cell
             for kept, new, into in zip(f.unbind(), written.unbind(), cells.unbind(), strict=True):
                 last = torch.addcmul(new, kept, last, out=into)
-            ctx.weights, ctx.epsilon = weights, epsilon
+            ctx.weights, ctx.epsilon = weights, flow.epsilon
             signal = cells.tanh()
-            ctx.to_cell = o * ratio(signal, cells)
+            ctx.to_cell = o * flow.ratio(signal, cells)
             ctx.kept, ctx.to_signal = f, i
-            if epsilon:
-                ctx.nudge_z, ctx.nudge_c = nudge(z, epsilon), nudge(cells, epsilon)
+            if flow.epsilon:
+                ctx.nudge_z, ctx.nudge_c = flow.nudge(z, flow.epsilon), flow.nudge(cells, flow.epsilon)
                 passed = cells / (cells + ctx.nudge_c)
-                ctx.kept, ctx.to_signal = f * passed, i * passed * ratio(g, z + ctx.nudge_z)
+                ctx.kept, ctx.to_signal = f * passed, i * passed * flow.ratio(g, z + ctx.nudge_z)
                 ctx.nudge_c *= passed
             else:
-                ctx.to_signal = i * ratio(g, z)
-            if weights.projection is not None and epsilon:
-                ctx.nudge_h = nudge(out, epsilon)
+                ctx.to_signal = i * flow.ratio(g, z)
+            if weights.projection is not None and flow.epsilon:
+                ctx.nudge_h = flow.nudge(out, flow.epsilon)
                 ctx.projected = out / (out + ctx.nudge_h)
                 ctx.nudge_h *= ctx.projected
             ctx.set_materialize_grads(False)
@@ -151,7 +145,7 @@ def scans() -> Any:
 
         @staticmethod
         def forward(
-            ctx: Any, x: Any, hidden: Any, ones: Any, ones_epsilon: Any, weights: Weights, epsilon: float
+            ctx: Any, x: Any, hidden: Any, ones: Any, ones_epsilon: Any, weights: Weights, flow: TorchFlow
         ) -> Any:
             has_biases = weights.bias_input is not None
             out, _ = torch.gru(x, hidden[None], weights.flat, has_biases, 1, 0.0, False, False, False)
@@ -163,15 +157,15 @@ def scans() -> Any:
             r, u = (r + r_h).sigmoid(), (u + u_h).sigmoid()
             z = n + r * n_h
             n = z.tanh()
-            ctx.weights, ctx.epsilon, ctx.reset, ctx.kept = weights, epsilon, r, u
+            ctx.weights, ctx.epsilon, ctx.reset, ctx.kept = weights, flow.epsilon, r, u
             ctx.to_signal = 1 - u
-            if epsilon:
-                ctx.nudge_z, ctx.nudge_h = nudge(z, epsilon), nudge(out, epsilon)
+            if flow.epsilon:
+                ctx.nudge_z, ctx.nudge_h = flow.nudge(z, flow.epsilon), flow.nudge(out, flow.epsilon)
                 passed = out / (out + ctx.nudge_h)
-                ctx.kept, ctx.to_signal = u * passed, ctx.to_signal * passed * ratio(n, z + ctx.nudge_z)
+                ctx.kept, ctx.to_signal = u * passed, ctx.to_signal * passed * flow.ratio(n, z + ctx.nudge_z)
                 ctx.nudge_h *= passed
             else:
-                ctx.to_signal = ctx.to_signal * ratio(n, z)
+                ctx.to_signal = ctx.to_signal * flow.ratio(n, z)
             return out
 
         @staticmethod
@@ -209,14 +203,14 @@ def scans() -> Any:
 
             @staticmethod
             def forward(
-                ctx: Any, x: Any, hidden: Any, ones: Any, ones_epsilon: Any, weights: Weights, epsilon: float
+                ctx: Any, x: Any, hidden: Any, ones: Any, ones_epsilon: Any, weights: Weights, flow: TorchFlow
             ) -> Any:
                 has_biases = weights.bias_input is not None
                 out, _ = run(x, hidden[None], weights.flat, has_biases, 1, 0.0, False, False, False)
                 z = weights.gates(x, before(out, hidden))
-                ctx.weights, ctx.epsilon = weights, epsilon
-                ctx.nudge = nudge(z, epsilon) if epsilon else 0.0
-                ctx.passed = ratio(out, z + ctx.nudge)
+                ctx.weights, ctx.epsilon = weights, flow.epsilon
+                ctx.nudge = flow.nudge(z, flow.epsilon) if flow.epsilon else 0.0
+                ctx.passed = flow.ratio(out, z + ctx.nudge)
                 return out
 
             @staticmethod
