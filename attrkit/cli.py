@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Before any command imports TensorFlow, whose start-up messages would bury ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -157,7 +158,8 @@ def doctor() -> None:
     for finding in examine():
         check = finding.check
         found = finding.version or "\n".join(filter(None, [finding.reason, check.install]))
-        table.add_row(check.name, "no" if finding.reason else "yes", f"{check.gives}\n{found}")
+        # As it is: an extra stands in square brackets, which rich would read as markup.
+        table.add_row(check.name, "no" if finding.reason else "yes", Text(f"{check.gives}\n{found}"))
     console.print(table)
 
 

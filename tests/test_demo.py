@@ -1,5 +1,6 @@
 """The demo and the command line, run as a user runs them."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -105,3 +106,4 @@ def test_doctor_says_what_is_usable(tmp_path):
     assert done.returncode == 0
     assert "Keras" in done.stdout
     assert "yes" in done.stdout
+    assert ("pip install 'attrkit[torch]'" in done.stdout) == (importlib.util.find_spec("torch") is None)

@@ -130,10 +130,9 @@ def _fill_by_place(keras: Any, model: Any, weights: Any) -> None:
 
 def _weights_into(model: Any, file: _File) -> Any:
     """Load weights into a model that the user built."""
-    root = next((c.__module__.split(".")[0] for c in type(model).__mro__ if "keras" in c.__module__), None)
-    if root is None:
+    keras = keras_of(model)
+    if keras is None:
         raise StoreError(f"{file.source} holds weights of a Keras model; into= is a {type(model).__name__}")
-    keras = import_module(root)
     before: list[tuple[Any, np.ndarray]] = []
     try:
         before = [(variable, np.array(variable.numpy())) for variable in model.variables]
@@ -169,6 +168,12 @@ def in_use() -> Any:
         raise MissingDependencyError(
             f"{name} is needed to load a Keras model: pip install 'attrkit[tensorflow]'"
         ) from err
+
+
+def keras_of(model: Any) -> Any:
+    """Return the Keras that a model is one of; None if it is of none."""
+    root = next((c.__module__.split(".")[0] for c in type(model).__mro__ if "keras" in c.__module__), None)
+    return root and import_module(root)
 
 
 def is_keras3(keras: Any) -> bool:

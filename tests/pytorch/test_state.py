@@ -264,3 +264,15 @@ def test_buffers_that_a_pass_writes_are_put_back(x):
     assert model.count.item() == 0
     assert model.last is last
     assert last.item() == 0
+
+
+def test_a_copy_in_double_precision(x):
+    model = Model().eval()
+    exact = attrkit.to_float64(model)
+    assert {p.dtype for p in exact.parameters()} == {torch.float64}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    double, single = (explain(m, x, "lrp", target=0) for m in (exact, model))
+    assert double["attribution"].dtype == "float64"
+    scale = float(abs(double["attribution"]).max())
+    np.testing.assert_allclose(single["attribution"] / scale, double["attribution"] / scale, atol=1e-3)
+    np.testing.assert_allclose(double["completeness_gap"], 0, atol=1e-10)

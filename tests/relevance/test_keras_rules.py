@@ -81,9 +81,11 @@ CELLS = {
 
 
 @pytest.mark.parametrize("kind", CELLS)
-@pytest.mark.parametrize("sequences", [True, False])
-@pytest.mark.parametrize("how", ["plain", "backwards", "no_bias", "masked"])
-def test_recurrent(keras, precision, tolerance, kind, sequences, how):
+@pytest.mark.parametrize(
+    ("how", "sequences"),
+    [("plain", True), ("plain", False), ("backwards", True), ("no_bias", False), ("masked", True), ("masked", False)],
+)
+def test_recurrent(keras, precision, tolerance, kind, how, sequences):
     name, rule, cell, options = CELLS[kind]
     own = {"go_backwards": how == "backwards", "use_bias": how != "no_bias", "return_sequences": sequences}
     layer = getattr(keras.layers, name)(5, **own, **options)
