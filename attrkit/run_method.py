@@ -44,7 +44,7 @@ def run_method(
     if by_gradient:
         adapter.check_gradient()
     if hasattr(function, "check"):
-        function.check(adapter.configured(question=explained.question(logits=asked.logits)), **options)
+        function.check(adapter.configured(question=explained.question(logits=asked.logits)), None, **options)
     if by_gradient:
         explained = at_embeddings(adapter.configured(batch_size=batch_size), explained, asked.embedding)
     question = explained.question(head=asked.target if callable(asked.target) else None, logits=asked.logits)
@@ -52,6 +52,8 @@ def run_method(
     if asked.output_labels is None and not callable(asked.target):
         asked = asked._replace(output_labels=model.output_labels)
     x = explained.parts()
+    if hasattr(function, "check"):
+        function.check(model, x, **options)
     given, variables, attrs = _given(name, takes, model, explained, x, asked)
     targets = given.pop("targets", [])
     found = []

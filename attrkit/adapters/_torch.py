@@ -118,12 +118,7 @@ class TorchAdapter(Adapter):
         from torch.utils.checkpoint import CheckpointError
 
         with torch.inference_mode(False), torch.enable_grad():
-            inputs, own = self._tensors(feed), self._tensors(leaves)
-            floating = {key: values for key, values in {**inputs, **own}.items() if values.is_floating_point()}
-            watched = {key: values.requires_grad_() for key, values in floating.items()}
-            readers, held = rewrite.begin(own, inputs)
-            with held:
-                outputs, _ = self._run(inputs, readers, False)
+            outputs, watched = self._run_rewritten(feed, leaves, rewrite)
             picked = self._pick(outputs, target)
             if not picked.requires_grad:
                 raise no_path()
@@ -137,6 +132,15 @@ class TorchAdapter(Adapter):
         named = [(name, self._array(value)) for name, value in outputs.items()]
         found = dict(zip(watched, gradients, strict=True))
         return named, {key: self._array(values) for key, values in found.items() if values is not None}
+
+    def _run_rewritten(self, feed: Feed, leaves: Feed, rewrite: Rewrite) -> tuple[Any, dict[str, Any]]:
+        """Return the model's outputs, and by name what they can be differentiated with respect to."""
+        inputs, own = self._tensors(feed), self._tensors(leaves)
+        floating = {key: values for key, values in {**inputs, **own}.items() if values.is_floating_point()}
+        watched = {key: values.requires_grad_() for key, values in floating.items()}
+        readers, held = rewrite.begin(own, inputs)
+        with held:
+            return self._run(inputs, readers, False)[0], watched
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool

@@ -11,9 +11,10 @@ import numpy as np
 
 from attrkit.adapters._interception import LOCK, intercepted
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, rows_of, with_imposed
+from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, Rewrite, rows_of, with_imposed
 from attrkit.errors import AttrkitWarning, RefusedError
 from attrkit.inputs import Input
+from attrkit.parts import Parts, each, row_count
 
 HANDLES = ("torch.nn.modules.module",)
 
@@ -107,6 +108,13 @@ class TorchModule(TorchAdapter):
         with self._as_in_pass(feed, readers, training) as (softmax, found):
             outputs = self._call(positional, named)
         return self._named(outputs, softmax), found
+
+    def try_rewrite(self, x: Parts, rewrite: Rewrite) -> None:
+        """Run the first samples with another backward pass: only a run shows what it refuses."""
+        rows = np.arange(min(2, row_count(x)))
+        feed = self._feed(each(lambda a: a[rows], x), rows)
+        with self._torch.inference_mode(False), self._torch.enable_grad():
+            self._run_rewritten(feed, rewrite.leaves(feed), rewrite)
 
     def _in_own_dtype(self, feed: Mapping[str, Any]) -> dict[str, Any]:
         return {k: v.to(self._own_dtype) if v.is_floating_point() else v for k, v in feed.items()}

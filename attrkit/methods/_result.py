@@ -20,7 +20,10 @@ def needs_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def checked_first(check: Callable[..., None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Mark a method with ``check(model, **options)``, which refuses models and options before any pass is run."""
+    """Mark a method with ``check(model, x, **options)``, which refuses models and options.
+
+    It is called before any pass is run, with None for `x`, and once more with the inputs, before all other passes.
+    """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         function.check = check  # type: ignore[attr-defined]

@@ -19,17 +19,26 @@ TOLERANCE = 0.01
 """Largest share of the output that may be missing from relevance and ledger without a warning."""
 
 
-def _check(
+def _planned(
     model: Adapter,
+    x: Parts | None,
     *,
     composite: str | Composite = "arras",
     epsilon: float | None = None,
     input_rule: str | KernelRule | None = None,
     by_layer: bool = False,
-) -> None:
-    """Refuse options that are not known, and a model with layers that have no rule."""
-    chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=(0.0, 0.0))
-    rewrite_of(model, chosen, by_layer=by_layer)
+) -> tuple[Composite, Plan]:
+    """Return the rules that options stand for, and the pass that is made of them."""
+    bounds = (0.0, 0.0) if x is None else _bounds(x)
+    chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
+    return chosen, rewrite_of(model, chosen, by_layer=by_layer)
+
+
+def _check(model: Adapter, x: Parts | None, **options: Any) -> None:
+    """Refuse options that are not known, and a model with layers or operations that have no rule."""
+    _, plan = _planned(model, x, **options)
+    if x is not None and plan.trial is not None:
+        plan.trial(x)
 
 
 @checked_first(_check)
@@ -87,9 +96,7 @@ def lrp(
     CompletenessWarning
         If more than 1 percent of an output is missing, with the layers that lose it.
     """
-    bounds = min(float(a.min()) for a in arrays_of(x)), max(float(a.max()) for a in arrays_of(x))
-    chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
-    plan = rewrite_of(model, chosen, by_layer=by_layer)
+    chosen, plan = _planned(model, x, composite=composite, epsilon=epsilon, input_rule=input_rule, by_layer=by_layer)
     values, others = model.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
     beside = [leaf for name, leaf in others.items() if repr(chosen.first) in name]
     if input_leaves(chosen.first, "", np.ones(1)) and _size(values).any() and not any(leaf.any() for leaf in beside):
@@ -140,6 +147,10 @@ def _ledger(plan: Plan, others: dict[str, np.ndarray], rows: int) -> dict[str, n
 
 def _name(composite: str | Composite) -> str:
     return composite if isinstance(composite, str) else "own composite"
+
+
+def _bounds(x: Parts) -> tuple[float, float]:
+    return min(float(a.min()) for a in arrays_of(x)), max(float(a.max()) for a in arrays_of(x))
 
 
 def _size(values: Parts) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from attrkit.adapters.base import Adapter, Call, Feed, Reader, Rewrite
 from attrkit.adapters.keras import KerasModel
 from attrkit.adapters.pytorch import TorchModule
 from attrkit.errors import RefusedError
+from attrkit.parts import Parts
 from attrkit.relevance import keras, torch
 from attrkit.relevance.composites import Composite
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF, Flow
@@ -25,6 +27,8 @@ class Plan(NamedTuple):
     layers: list[str]
     # Whether relevance and ledger add up to the output.
     conserves: bool
+    # Runs the first samples, where only a run shows which operations have no rule.
+    trial: Callable[[Parts], None] | None = None
 
 
 def rewrite_of(model: Adapter, composite: Composite, *, by_layer: bool) -> Plan:
@@ -38,7 +42,7 @@ def rewrite_of(model: Adapter, composite: Composite, *, by_layer: bool) -> Plan:
     if isinstance(model, TorchModule):
         layers, begin_torch = torch.plan(model, composite, by_layer=by_layer)
         rewrite = Rewrite((composite.key, by_layer), _leaves(composite, layers, by_layer=by_layer), begin_torch)
-        return Plan(rewrite, layers, composite.conserves)
+        return Plan(rewrite, layers, composite.conserves, partial(model.try_rewrite, rewrite=rewrite))
     if not isinstance(model, KerasModel):
         raise RefusedError(
             f"lrp has no rules for a {type(model).__name__}: what it computes inside is not known; use "

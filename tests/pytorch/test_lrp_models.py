@@ -446,3 +446,16 @@ def test_weights_that_are_computed_are_weights(x):
         known[2].load_state_dict(net[2].state_dict())
     found, expected = (lrp(model, x, composite="z_plus")["attribution"] for model in (net, known))
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_function_without_a_rule_is_refused_before_all_samples_are_run():
+    rows = []
+
+    def run(module, x):
+        rows.append(len(x))
+        return module.last(x.exp().mean(1))
+
+    net = drawn(Written(run, last=nn.Linear(3, 2)))
+    with pytest.raises(RefusedError, match="exp"):
+        lrp(net, np.ones((64, 7, 3)))
+    assert rows == [2]

@@ -3,7 +3,8 @@
 from typing import Any
 
 from attrkit.relevance.flow import BIAS, OUT_OF
-from attrkit.relevance.torch.seen import Seen, is_tensor, tensors_in
+from attrkit.relevance.torch.seen import Seen
+from attrkit.relevance.torch.tensors import is_tensor, tensors_in
 
 
 def activation(seen: Seen) -> Any:

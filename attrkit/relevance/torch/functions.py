@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrkit.relevance.torch import attention, elementwise, kernels, recurrent
-from attrkit.relevance.torch.seen import Seen, words
+from attrkit.relevance.torch.names import words
+from attrkit.relevance.torch.seen import Seen
 
 REARRANGING = words(
     "view reshape view_as reshape_as flatten unflatten ravel transpose swapaxes swapdims permute t .T .mT movedim "

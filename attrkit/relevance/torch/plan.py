@@ -15,7 +15,8 @@ from attrkit.relevance.ops import torch_ops
 from attrkit.relevance.rule import passes
 from attrkit.relevance.torch.flow import Record, TorchFlow, on_first_axis
 from attrkit.relevance.torch.functions import REARRANGING, RULES, STRUCTURAL
-from attrkit.relevance.torch.seen import PENDING, Module, Pass, changed, is_tensor
+from attrkit.relevance.torch.seen import PENDING, Module, Pass
+from attrkit.relevance.torch.tensors import changed, is_tensor
 
 Begin = Callable[[dict[str, Any], dict[str, Any]], tuple[Mapping[str, Reader], Any]]
 

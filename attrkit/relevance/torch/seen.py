@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, NoReturn
 
 from attrkit.errors import RefusedError
@@ -20,6 +20,8 @@ from attrkit.relevance.torch.flow import (
     unnumbered,
     without,
 )
+from attrkit.relevance.torch.names import full_name, name_of, name_of_base, out_of_place, words
+from attrkit.relevance.torch.tensors import changed, is_tensor, tensors_in
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,10 @@ class Seen:
 
     def again(self, change: Callable[[Any], Any]) -> Any:
         """Run the function with each of its arguments changed."""
+        import torch
+
         # What stands in may lie in memory in another way, which views would ask for.
-        func = {"view": _tensor().reshape, "view_as": _tensor().reshape_as}.get(self.name, self.func)
+        func = {"view": torch.Tensor.reshape, "view_as": torch.Tensor.reshape_as}.get(self.name, self.func)
         return func(*changed(self.args, change), **changed(self.kwargs, change))
 
     def refuse(self, why: str) -> NoReturn:
@@ -174,7 +178,7 @@ class Pass:
                 raise self.refusal(f"{full_name(func)} with out=")
             if name.endswith("_") and not name.startswith("_") and name not in self.structural:
                 into, name = args[0], name_of_base(name)
-                func = _out_of_place(func, name)
+                func = out_of_place(func, name)
             elif kwargs.get("inplace"):
                 into, kwargs = args[0], {**kwargs, "inplace": False}
         if into is not None and name in self.rules:
@@ -390,11 +394,6 @@ class Pass:
         )
 
 
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
-
-
 PENDING = {"spread": "only divided by", "log_softmax": "the model's output; logits=True explains what goes into it"}
 """What a tensor may be made into that has no rule until it is used, and the one use that has."""
 
@@ -414,103 +413,6 @@ _KEEPS_INPUT = words("to type type_as float double half bfloat16 pad constant_pa
 
 _TAKES_PENDING = words("mul div sqrt rsqrt pow square reciprocal clamp clamp_min maximum spread")
 
-_SAME = {
-    "__getitem__": "getitem",
-    "__setitem__": "setitem",
-    "__add__": "add",
-    "__radd__": "add",
-    "__iadd__": "add_",
-    "__sub__": "sub",
-    "__isub__": "sub_",
-    "__mul__": "mul",
-    "__rmul__": "mul",
-    "__imul__": "mul_",
-    "__div__": "div",
-    "__truediv__": "div",
-    "__idiv__": "div_",
-    "__itruediv__": "div_",
-    "__rtruediv__": "__rdiv__",
-    "__matmul__": "matmul",
-    "__pow__": "pow",
-    "__neg__": "neg",
-    "__abs__": "abs",
-    "absolute": "abs",
-    "subtract": "sub",
-    "rsub": "__rsub__",
-    "multiply": "mul",
-    "divide": "div",
-    "true_divide": "div",
-    "negative": "neg",
-    "concat": "cat",
-    "concatenate": "cat",
-    "special_expit": "sigmoid",
-    "special_softmax": "softmax",
-    "special_log_softmax": "log_softmax",
-    "mm": "matmul",
-    "bmm": "matmul",
-    "mv": "matmul",
-    "dot": "matmul",
-    "clip": "clamp",
-    "swish": "silu",
-}
-
-
-def name_of(func: Any) -> str:
-    """Return the name of a function, the same for function, method and operator; of a property ``".T"``."""
-    name = getattr(func, "__name__", "")
-    if name in ("__get__", "__set__"):
-        return "." + getattr(func.__self__, "__name__", "")
-    return _SAME.get(name, name)
-
-
-def name_of_base(name: str) -> str:
-    """Return the name of the function that a function does in place."""
-    return _SAME.get(name[:-1], name[:-1])
-
-
-def full_name(func: Any) -> str:
-    """Return the name that a user knows a function by."""
-    from torch.overrides import resolve_name
-
-    return resolve_name(func) or f"torch.{getattr(func, '__name__', func)}"
-
-
-@cache
-def _tensor() -> Any:
-    import torch
-
-    return torch.Tensor
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether a value is a tensor."""
-    return isinstance(value, _tensor())
-
-
-def tensors_in(values: Any) -> list[Any]:
-    """Return the tensors of lists, tuples and mappings in each other."""
-    found = []
-    for value in values.values() if isinstance(values, Mapping) else values:
-        if is_tensor(value):
-            found.append(value)
-        elif isinstance(value, list | tuple | Mapping):
-            found += tensors_in(value)
-    return found
-
-
-def changed(values: Any, change: Callable[[Any], Any]) -> Any:
-    """Return the same lists, tuples and dicts with each value changed; other containers as they are."""
-    if isinstance(values, tuple) and hasattr(values, "_fields"):
-        return type(values)(*(changed(value, change) for value in values))
-    if type(values) in (list, tuple):
-        return type(values)(changed(value, change) for value in values)
-    if isinstance(values, tuple) and type(values).__module__.startswith("torch"):
-        # What torch returns by name, such as maximum and where it is.
-        return type(values)([changed(value, change) for value in values])
-    if type(values) is dict:
-        return {key: changed(value, change) for key, value in values.items()}
-    return change(values)
-
 
 def _instead(value: Any, other: Any, found: Any) -> Any:
     return other if found is value else found
@@ -528,12 +430,6 @@ def _maker(value: Any, watched: set[int]) -> str:
             return str(value.grad_fn.name())
         waiting += [following for following, _ in node.next_functions]
     return ""
-
-
-def _out_of_place(func: Any, name: str) -> Any:
-    import torch
-
-    return getattr(torch.Tensor, name, None) or getattr(torch, name, None) or getattr(torch.nn.functional, name, func)
 
 
 def _reduced(x: Any, given: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[int], bool]:
