@@ -6,12 +6,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from attrkit.engines.innvestigate.process import interpreter
+
 
 class Check(NamedTuple):
     """One thing to look for.
 
     ``code`` prints a version where it is usable and fails with the reason where not; ``gives`` says what it is for,
-    ``install`` how to get it.
+    ``install`` how to get it. ``python`` is the interpreter, if not this one.
     """
 
     name: str
@@ -19,6 +21,7 @@ class Check(NamedTuple):
     gives: str
     install: str
     env: tuple[tuple[str, str], ...] = ()
+    python: str = ""
 
 
 class Finding(NamedTuple):
@@ -45,6 +48,12 @@ except ImportError:
 if keras.__version__[0] != "2":
     raise SystemExit(f"the Keras installed is {keras.__version__}, and tf-keras is not there")
 print(f"{keras.__version__} on TensorFlow {tensorflow.__version__}")
+"""
+
+_INNVESTIGATE = """
+import sys, tensorflow, innvestigate
+from importlib.metadata import version
+print(f"{version('innvestigate')} on TensorFlow {tensorflow.__version__}, in {sys.executable}")
 """
 
 _NOT_YET = """
@@ -101,7 +110,14 @@ CHECKS = (
         "functions of JAX, Keras 3 on JAX (set KERAS_BACKEND=jax)",
         "pip install 'attrkit[jax]'",
     ),
-    Check("iNNvestigate", _NOT_YET.format("innvestigate"), "its analyzers", ""),
+    Check(
+        "iNNvestigate",
+        _INNVESTIGATE,
+        "its analyzers on Keras models, innvestigate:NAME",
+        "pip install 'attrkit[innvestigate]' on Python 3.11 or older, or set ATTRKIT_INNVESTIGATE_PYTHON",
+        (("TF_USE_LEGACY_KERAS", "1"),),
+        interpreter(),
+    ),
     Check("Captum", _NOT_YET.format("captum"), "its methods", ""),
 )
 
@@ -127,7 +143,12 @@ def _try(check: Check, timeout: float) -> Finding:
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **dict(check.env)}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", check.code], env=env, capture_output=True, text=True, timeout=timeout, check=False
+            [check.python or sys.executable, "-c", check.code],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Finding(check, "", f"importing it took more than {timeout:g} s")

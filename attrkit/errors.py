@@ -33,6 +33,10 @@ class StoreError(AttrkitError, OSError):
     """A file cannot be written or read back as an attrkit dataset."""
 
 
+class EngineError(AttrkitError, RuntimeError):
+    """Another toolkit has failed, ran out of time, or its process has died."""
+
+
 class MissingDependencyError(AttrkitError, ImportError):
     """An optional package is not installed; the message gives the command that installs it."""
 

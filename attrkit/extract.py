@@ -47,7 +47,8 @@ def extract(
         are handed on.
     method : str or callable, default "integrated_gradients"
         A built-in method: ``attention``, ``gradient``, ``input_x_gradient``, ``integrated_gradients``, ``lrp``,
-        ``occlusion``, ``smoothgrad``; or a function ``f(model, x, target, **options)`` of your own.
+        ``occlusion``, ``smoothgrad``; a method of another toolkit, ``"innvestigate:lrp.z"``; or a function
+        ``f(model, x, target, **options)`` of your own.
     target : optional
         Which output: nothing for a model that has one, an index, a tuple such as (horizon, channel), a label of
         `output_labels`, ``"predicted"`` (the largest), or a list with one of these a sample; ``"all"`` for every

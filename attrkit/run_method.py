@@ -70,6 +70,7 @@ def run_method(
     variables["prediction"] = label_prediction(prediction, model.outputs, asked.output_labels)
     variables |= explained.others()
     attrs |= {
+        **getattr(function, "provenance", {}),
         "method_options": json.dumps(_all_options(takes, options), default=str),
         **model.cost,
         "seconds": round(time.perf_counter() - started, 3),

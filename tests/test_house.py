@@ -26,6 +26,8 @@ ORDER = [
     ["attention"],
     ["relevance"],
     ["layers"],
+    ["method"],
+    ["engines"],
     ["methods"],
     ["run_method"],
     ["collect", "extract"],

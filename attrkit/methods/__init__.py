@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from attrkit.engines import find_in_engine
 from attrkit.errors import InputError
 
 
@@ -19,8 +20,9 @@ def find_method(method: Any) -> tuple[str, Callable[..., Any]]:
     Parameters
     ----------
     method : str or callable
-        A name of `method_names`, or a function ``f(model, x, target, **options)`` that returns an array of shape
-        (sample, timestep[, channel]) or a mapping of names of the schema to arrays.
+        A name of `method_names`; one of another toolkit, ``"captum:DeepLift"``; or a function ``f(model, x, target,
+        **options)`` that returns an array of shape (sample, timestep[, channel]) or a mapping of names of the schema
+        to arrays.
 
     Returns
     -------
@@ -41,6 +43,8 @@ def find_method(method: Any) -> tuple[str, Callable[..., Any]]:
     """
     if callable(method):
         return getattr(method, "__name__", type(method).__name__), method
+    if ":" in str(method):
+        return str(method), find_in_engine(str(method))
     names = method_names()
     if method not in names:
         import difflib

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.methods._result import OUTPUT, attribution, needs_gradient
+from attrkit.method import OUTPUT, attribution, needs_gradient
 from attrkit.parts import Parts, each
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.methods._result import OUTPUT, attribution, needs_gradient
+from attrkit.method import OUTPUT, attribution, needs_gradient
 from attrkit.parts import Parts, arrays_of, each, row_sums
 
 QUADRATURES = ("gauss_legendre", "midpoint")

@@ -8,7 +8,7 @@ import xarray as xr
 
 from attrkit.adapters.base import Adapter
 from attrkit.errors import CompletenessWarning, RefusedError
-from attrkit.methods._result import OUTPUT, attribution, checked_first, needs_gradient
+from attrkit.method import OUTPUT, attribution, checked_first, needs_gradient
 from attrkit.parts import Parts, arrays_of, each, row_sums
 from attrkit.relevance.composites import Composite, composite_of
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, OUT_OF

@@ -7,7 +7,7 @@ import numpy as np
 from attrkit.adapters.base import Adapter, LazyRows
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.methods._result import OUTPUT, attribution
+from attrkit.method import OUTPUT, attribution
 from attrkit.parts import Parts, by_name, each, keep_real, unnamed
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.methods._result import OUTPUT_PER_INPUT, attribution, needs_gradient
+from attrkit.method import OUTPUT_PER_INPUT, attribution, needs_gradient
 from attrkit.parts import Parts, by_name, each, keep_real, unnamed
 
 

@@ -1,4 +1,4 @@
-"""How a method hands back attributions: dims by their number, with the words that plots and readers need."""
+"""What a method is: how it is marked, and how it hands back attributions, with the words that readers need."""
 
 from collections.abc import Callable
 from typing import Any
