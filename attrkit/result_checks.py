@@ -36,11 +36,17 @@ def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> Non
     over = share > COMPLETENESS_TOLERANCE
     if over.any():
         worst = int(share.argmax())
+        by_steps = "steps" in ds.attrs.get("method_options", "") or "integrated" in name.lower()
+        advice = (
+            "Take more steps; where they do not help, the model jumps on the way from the baseline: try another "
+            "baseline, or occlusion"
+            if by_steps
+            else "The rest was taken by what the method does not book, such as biases, or left out by its sampling"
+        )
         warnings.warn(
             f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by "
             f"more than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
-            f"{gap[worst]:.3g} of {change[worst]:.3g}. Take more steps; where they do not help, the model jumps on "
-            "the way from the baseline: try another baseline, or occlusion",
+            f"{gap[worst]:.3g} of {change[worst]:.3g}. {advice}",
             CompletenessWarning,
             stacklevel=4,
         )

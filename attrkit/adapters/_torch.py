@@ -9,6 +9,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
 from attrkit.errors import AttrkitError, InputError, RefusedError
+from attrkit.parts import by_name
 
 
 class TorchAdapter(Adapter):
@@ -108,8 +109,37 @@ class TorchAdapter(Adapter):
 
     def _pick(self, outputs: dict[str, Any], target: np.ndarray) -> Any:
         """Return the sum of the explained outputs, of outputs laid flat as `Adapter.predict` does."""
+        return self._picked(outputs, target).sum()
+
+    def _picked(self, outputs: dict[str, Any], target: np.ndarray) -> Any:
         flat = self._torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
-        return flat.gather(1, self._torch.tensor(target, device=flat.device)[:, None]).sum()
+        return flat.gather(1, self._torch.tensor(target, device=flat.device)[:, None])[:, 0]
+
+    def traced_rows(
+        self, parts: Any, sample: np.ndarray, target: np.ndarray, readers: Mapping[str, Reader] | None = None
+    ) -> Any:
+        """Return the explained output of each row, with the graph that leads to it from the parts.
+
+        Parameters
+        ----------
+        parts : tensor of shape (row, timestep[, channel]), or dict of such by name
+            On any device.
+        sample : ndarray of int of shape (row,)
+            Which samples the rows are variants of: the model's other inputs are theirs.
+        target : ndarray of int of shape (row,)
+            Index into the outputs laid flat.
+        readers : mapping of layer path to Reader, optional
+
+        Returns
+        -------
+        tensor of shape (row,)
+            Of the type and on the device of the parts.
+        """
+        feed: dict[str, Any] = dict(self._feed(parts, sample))
+        held = self._tensors({name: values for name, values in feed.items() if isinstance(values, np.ndarray)})
+        given = {name: values.to(self._device) for name, values in feed.items() if name not in held}
+        outputs, _ = self._run({**given, **held}, readers or {}, False)
+        return self._picked(outputs, target).to(next(iter(by_name(parts).values())))
 
     def _rewritten(
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray

@@ -1,13 +1,12 @@
 """Composites: which rule each kind of layer gets. Data, to read and to extend."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attrkit.errors import InputError
+from attrkit.relevance.rule import Rule
 from attrkit.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, KernelRule, WSquare, ZBox, ZPlus
-
-Rule = KernelRule | Callable[..., Any]
 
 _EPSILON = Epsilon(1e-3)
 
@@ -42,17 +41,17 @@ class Composite:
     epsilon: float = 1e-3
     attention: str = "held"
     first: KernelRule | None = None
-    layers: Mapping[str, Rule] = field(default_factory=dict)
+    layers: Mapping[str, KernelRule | Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.attention not in ("held", "shared"):
             raise InputError(f"attention={self.attention!r} is not known; accepted are 'held' and 'shared'")
 
-    def extended(self, layers: Mapping[str, Rule]) -> "Composite":
+    def extended(self, layers: Mapping[str, KernelRule | Rule]) -> "Composite":
         """Return this composite with further rules, by a layer's type or path."""
         return replace(self, layers={**self.layers, **layers})
 
-    def rule_of(self, path: str, kind: str) -> Rule | None:
+    def rule_of(self, path: str, kind: str) -> KernelRule | Rule | None:
         """Return the rule given for a layer by its path, or by its type."""
         return self.layers.get(path, self.layers.get(kind))
 

@@ -1,0 +1,85 @@
+"""Where attributions start from: one baseline a sample, or many for all samples, and what the model says there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.errors import InputError
+from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, row_count, row_sums, unnamed
+
+
+def measured(total: Parts | np.ndarray, at_start: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> Any:
+    """Return the prediction at the baseline, of shape (sample,), and what is missing of the change from there.
+
+    ``total`` are attributions, or their sums of shape (sample,).
+    """
+    explained = prediction[np.arange(len(prediction)), target].astype(float)
+    sums = total if isinstance(total, np.ndarray) and total.ndim == 1 else row_sums(total)
+    return {"baseline_prediction": at_start, "completeness_gap": sums - (explained - at_start)}
+
+
+def predicted_at(model: Adapter, x: Parts, target: np.ndarray, baseline: Parts) -> np.ndarray:
+    """Return the explained output of each sample at its baseline."""
+    start = each(lambda b, a: np.ascontiguousarray(np.broadcast_to(b, a.shape)), baseline, x)
+    # Where all samples share the baseline, and the model sees nothing else of them, one row is enough.
+    alike = not model.question.context and all(len(array) == 1 for array in arrays_of(baseline))
+    found = model.predict(each(lambda b: b[:2], start) if alike else start)
+    found = np.broadcast_to(found[:1], (row_count(x), found.shape[1])) if alike else found
+    return found[np.arange(len(found)), target]
+
+
+def read_baselines(baselines: Any, x: Parts, *, least: int) -> Parts:
+    """Return baselines that every sample is compared with, of shape (baseline, timestep[, channel]) a part."""
+    named = by_name(x)
+    if isinstance(x, Mapping):
+        if not isinstance(baselines, Mapping) or set(baselines) != set(named):
+            raise InputError(
+                f"baselines must be a dict by input name, of {list(named)}, got {type(baselines).__name__}"
+            )
+        given = {name: baselines[name] for name in named}
+    else:
+        given = by_name(baselines)
+
+    def read(values: Any, own: np.ndarray) -> np.ndarray:
+        values = np.asarray(values, own.dtype)
+        # Users have a static input without the axis of its one timestep.
+        values = values[:, None] if own.ndim == values.ndim + 1 and own.shape[1] == 1 else values
+        if values.shape[1:] != own.shape[1:] or len(values) < least or not np.isfinite(values).all():
+            sizes = ", ".join(map(str, own.shape[1:]))
+            raise InputError(
+                f"baselines must be finite numbers of shape (baseline, {sizes}), at least {least} of them, which each "
+                f"sample is compared with; got shape {values.shape}"
+            )
+        return values
+
+    found = {name: read(values, named[name]) for name, values in given.items()}
+    if len({len(values) for values in found.values()}) > 1:
+        raise InputError("baselines must be equally many for each input")
+    read_parts: Parts = unnamed(found)
+    return read_parts
+
+
+def placed(baselines: Parts, which: Any, x: Parts, sample: np.ndarray, masks: Any) -> Parts:
+    """Return some of the baselines, each for a sample of its own, whose padding stays."""
+    masks = each(lambda a: None, x) if masks is None else masks
+    found: Parts = each(
+        lambda b, a, mask: keep_real(b[which], a[sample], None if mask is None else mask[sample]), baselines, x, masks
+    )
+    return found
+
+
+def mean_prediction(model: Adapter, x: Parts, target: np.ndarray, baselines: Parts, masks: Any) -> np.ndarray:
+    """Return for each sample the mean of its explained output over all baselines."""
+    count, n_samples = row_count(baselines), row_count(x)
+    padded = any(mask is not None for mask in by_name(masks).values())
+    # Where nothing of a sample goes into its baselines, they are the same for all.
+    compared = n_samples if padded or model.question.context else 1
+
+    def make(rows: np.ndarray) -> Parts:
+        return placed(baselines, rows % count, x, rows // count, masks)
+
+    found = model.predict(LazyRows(compared * count, make, lambda rows: rows // count))
+    means = found.reshape(compared, count, -1).mean(axis=1, dtype=float)
+    return np.broadcast_to(means, (n_samples, means.shape[1]))[np.arange(n_samples), target]
