@@ -4,7 +4,8 @@ Run ``uv run python benchmarks/lrp_signal.py``. Each sample has 60 timesteps of 
 channel marks, the first channel leans to the side of the sample's class. A method's score is the area under the ROC
 curve of |attribution|, channels added up, for telling these five from the rest, mean over test samples. Printed are the
 mean over seeds, and the mean difference from gradient x input with the 95 percent interval of a paired t test; and the
-largest share of the logit that relevance and ledger miss.
+largest gap that relevance and ledger leave in any sample, as a share of its logit, which may be next to zero, and as a
+share of all its relevance, signs off.
 """
 
 import argparse
@@ -61,8 +62,8 @@ def area(scores: np.ndarray, decides: np.ndarray) -> float:
     return float((above / (SIGNAL * (STEPS - SIGNAL))).mean())
 
 
-def one_seed(recurrent: str, attention: str, seed: int) -> tuple[dict[str, float], float, float]:
-    """Return each method's area, the test accuracy, and the largest share of the logit that ``arras`` misses."""
+def one_seed(recurrent: str, attention: str, seed: int) -> tuple[dict[str, float], float, float, float]:
+    """Return each method's area, the test accuracy, and the largest gap of ``arras`` by logit and by relevance."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     x, classes, _ = samples(TRAIN, rng)
@@ -87,7 +88,8 @@ def one_seed(recurrent: str, attention: str, seed: int) -> tuple[dict[str, float
     arras = tree["arras"]
     logit = arras["prediction"].max("output")
     keras.backend.clear_session()
-    return found, accuracy, float((abs(arras["completeness_gap"]) / abs(logit)).max())
+    gap, relevance = abs(arras["completeness_gap"]), abs(arras["attribution"]).sum(("timestep", "channel"))
+    return found, accuracy, float((gap / abs(logit)).max()), float((gap / relevance).max())
 
 
 def main() -> None:
@@ -107,7 +109,8 @@ def main() -> None:
         "less it",
         "attnlrp",
         "less it",
-        "gap",
+        "gap by logit",
+        "by relevance",
     ):
         table.add_column(column, justify="left" if column in ("model", "attention") else "right")
     for recurrent in chosen.recurrent:
@@ -118,10 +121,11 @@ def main() -> None:
             for name in ("arras", "attnlrp"):
                 interval = stats.ttest_rel(areas[name], areas["gradient x input"]).confidence_interval()
                 cells += [f"{areas[name].mean():.3f}", f"{interval.low:+.3f} to {interval.high:+.3f}"]
-            accuracy, gap = np.mean([run[1] for run in runs]), max(run[2] for run in runs)
-            table.add_row(recurrent, attention, f"{accuracy:.2f}", *cells, f"{gap:.1e}")
-            print(recurrent, attention, *cells, f"{gap:.1e}", flush=True)
-    Console(width=140).print(table)
+            gaps = [f"{max(run[i] for run in runs):.1e}" for i in (2, 3)]
+            accuracy = np.mean([run[1] for run in runs])
+            table.add_row(recurrent, attention, f"{accuracy:.2f}", *cells, *gaps)
+            print(recurrent, attention, f"{accuracy:.2f}", *cells, *gaps, flush=True)
+    Console(width=150).print(table)
 
 
 if __name__ == "__main__":

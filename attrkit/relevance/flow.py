@@ -106,9 +106,21 @@ class Flow:
         y = held if activation is None else self.hold(activation(held))
         if not epsilon:
             return y + (z - held) * self.ratio(y, held)
+        return y * self._one(z, held, epsilon)
+
+    def signal_and_sum(self, z: Any, activation: Activation) -> tuple[Any, Any]:
+        """Return ``node(z, activation)`` and ``node(z)``, which both pass on to the same sum."""
+        if not self.epsilon:
+            return self.node(z, activation), z
+        held = self.hold(z)
+        one = self._one(z, held, self.epsilon)
+        return self.hold(activation(held)) * one, held * one
+
+    def _one(self, z: Any, held: Any, epsilon: float) -> Any:
+        """Return ones whose gradient with respect to `z` is 1 / (z + epsilon sign(z)); what is added is in the ledger."""
         nudge = self.nudge(held, epsilon)
         # Never zero: what is added has the sign of what it is added to.
-        return y + (z - held + self.entry(EPSILON, nudge, z)) * self.hold(y / (held + nudge))
+        return 1.0 + (z - held + self.entry(EPSILON, nudge, z)) / self.hold(held + nudge)
 
     def activated(self, z: Any, activation: Activation) -> Any:
         """Return ``activation(z)``, elementwise, which passes relevance on as it is (Achtibat et al. 2024, eq. 9)."""

@@ -104,9 +104,8 @@ def _lstm(cell: Any, flow: Flow, like: Any) -> _Cell:
         gates = flow.hold(cell.recurrent_activation(gates))
         i, f, o = gates[..., :units], gates[..., units : 2 * units], gates[..., 2 * units :]
         g = inside.node(x[..., 3 * units :] + ops.matmul(h, recurrent_g), cell.activation)
-        z = f * c + i * g
-        # Both pass on to the same sum, so its stabiliser stands in each.
-        h, c = o * inside.node(z, cell.activation), inside.node(z)
+        signal, c = inside.signal_and_sum(f * c + i * g, cell.activation)
+        h = o * signal
         return h, [h, c]
 
     return _Cell(project, step)
