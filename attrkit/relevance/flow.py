@@ -117,7 +117,7 @@ class Flow:
         return self.hold(activation(held)) * one, held * one
 
     def _one(self, z: Any, held: Any, epsilon: float) -> Any:
-        """Return ones whose gradient with respect to `z` is 1 / (z + epsilon sign(z)); what is added is in the ledger."""
+        """Return ones whose gradient is 1 / (z + epsilon sign(z)), with the ledger of what is added."""
         nudge = self.nudge(held, epsilon)
         # Never zero: what is added has the sign of what it is added to.
         return 1.0 + (z - held + self.entry(EPSILON, nudge, z)) / self.hold(held + nudge)
