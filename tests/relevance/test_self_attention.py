@@ -6,6 +6,7 @@ import pytest
 
 from attrkit.relevance import COMPOSITES
 from tests.relevance import reference
+from tests.relevance import test_scored_attention as scored
 from tests.relevance.common import SHAPE, check, inputs, model
 
 COMPOSITE = pytest.mark.parametrize("composite", ["arras", "attnlrp"])
@@ -64,3 +65,19 @@ def test_seq_weighted_attention(keras, precision, tolerance, composite, masked):
     expected = reference.weighted_attention(x, w, b, y, epsilon=epsilon, composite=composite, mask=mask)
     # The layer's softmax has 1e-7 in its denominator, which the rule of the softmax leaves out.
     check(net, x, expected, composite, tolerance if composite == "arras" else max(tolerance, 1e-6))
+
+
+@COMPOSITE
+def test_scaled_dot_product_attention(keras, precision, tolerance, composite):
+    x = inputs(precision, scored.SHAPE)
+    query, key = x[:, :, scored.QUERY].astype(float), x[:, :, scored.KEY].astype(float)
+    layer = layers.ScaledDotProductAttention()
+    net = scored.net_of(keras, lambda query, value, key: layer([query, key, value]), precision)
+    scale = 1 / np.sqrt(query.shape[-1])
+
+    def emission(relevance, epsilon):
+        to_query, to_key, _, held = reference.product_emission(query, key, scale, np.zeros(1), relevance, 0.0)
+        return to_query, to_key, held
+
+    expected = scored.expected_of(x.astype(float), scale * query @ key.swapaxes(1, 2), composite, emission)
+    check(net, x, expected, composite, tolerance)
