@@ -106,21 +106,23 @@ class Flow:
         y = held if activation is None else self.hold(activation(held))
         if not epsilon:
             return y + (z - held) * self.ratio(y, held)
-        return y * self._one(z, held, epsilon)
+        moved, whole = self._moved(z, held, epsilon)
+        return y + moved * self.hold(y / whole)
 
     def signal_and_sum(self, z: Any, activation: Activation) -> tuple[Any, Any]:
         """Return ``node(z, activation)`` and ``node(z)``, which both pass on to the same sum."""
         if not self.epsilon:
             return self.node(z, activation), z
         held = self.hold(z)
-        one = self._one(z, held, self.epsilon)
-        return self.hold(activation(held)) * one, held * one
+        y = self.hold(activation(held))
+        moved, whole = self._moved(z, held, self.epsilon)
+        return y + moved * self.hold(y / whole), held + moved * self.hold(held / whole)
 
-    def _one(self, z: Any, held: Any, epsilon: float) -> Any:
-        """Return ones whose gradient is 1 / (z + epsilon sign(z)), with the ledger of what is added."""
+    def _moved(self, z: Any, held: Any, epsilon: float) -> tuple[Any, Any]:
+        """Return zeros that move with `z`, and with the ledger of its stabiliser; and `z` with that, never zero."""
         nudge = self.nudge(held, epsilon)
-        # Never zero: what is added has the sign of what it is added to.
-        return 1.0 + (z - held + self.entry(EPSILON, nudge, z)) / self.hold(held + nudge)
+        # What is added has the sign of what it is added to.
+        return z - held + self.entry(EPSILON, nudge, z), held + nudge
 
     def activated(self, z: Any, activation: Activation) -> Any:
         """Return ``activation(z)``, elementwise, which passes relevance on as it is (Achtibat et al. 2024, eq. 9)."""
