@@ -43,7 +43,7 @@ def rounded(one, other):
 
 
 def stacked():
-    return sequential(layers.GRU(3, return_sequences=True), layers.RNN([layers.LSTMCell(3)]))
+    return sequential(layers.GRU(3, return_sequences=True), layers.LSTM(3))
 
 
 @pytest.mark.parametrize("make", [functional, stacked])
