@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attrkit.adapters.base import Adapter
 from attrkit.parts import OUTPUT as OUTPUT
-from attrkit.parts import Parts, each
+from attrkit.parts import Parts, arrays_of, each, row_count, row_sums
 from attrkit.schema import default_dims
 
 OUTPUT_PER_INPUT = "output / input"
@@ -44,3 +45,23 @@ def attribution(values: Parts, *, long_name: str, units: str, sign: str = "signe
         return xr.DataArray(array, dims=default_dims("attribution", array.ndim), attrs=attrs)
 
     return each(label, values)
+
+
+def measured(total: Parts | np.ndarray, at_start: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> Any:
+    """Return the prediction at the baseline, of shape (sample,), and what is missing of the change from there.
+
+    ``total`` are attributions, or their sums of shape (sample,).
+    """
+    explained = prediction[np.arange(len(prediction)), target].astype(float)
+    sums = total if isinstance(total, np.ndarray) and total.ndim == 1 else row_sums(total)
+    return {"baseline_prediction": at_start, "completeness_gap": sums - (explained - at_start)}
+
+
+def predicted_at(model: Adapter, x: Parts, target: np.ndarray, baseline: Parts) -> np.ndarray:
+    """Return the explained output of each sample at its baseline."""
+    start = each(lambda b, a: np.ascontiguousarray(np.broadcast_to(b, a.shape)), baseline, x)
+    # Where all samples share the baseline, and the model sees nothing else of them, one row is enough.
+    alike = not model.question.context and all(len(array) == 1 for array in arrays_of(baseline))
+    found = model.predict(each(lambda b: b[:2], start) if alike else start)
+    found = np.broadcast_to(found[:1], (row_count(x), found.shape[1])) if alike else found
+    return found[np.arange(len(found)), target]

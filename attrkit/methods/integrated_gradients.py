@@ -7,8 +7,8 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.method import OUTPUT, attribution, needs_gradient
-from attrkit.parts import Parts, arrays_of, each, row_sums
+from attrkit.method import OUTPUT, attribution, measured, needs_gradient, predicted_at
+from attrkit.parts import Parts, each
 
 QUADRATURES = ("gauss_legendre", "midpoint")
 
@@ -64,15 +64,5 @@ def integrated_gradients(
     start = each(lambda b, a: np.broadcast_to(b, a.shape), baseline, x)
     slopes = model.path_gradient(x, target, baseline=start, alphas=alphas, weights=weights)
     values = each(lambda a, b, slope: (a - b) * slope, x, start, slopes)
-    # Where all samples share the baseline, and the model sees nothing else of them, one row is enough.
-    alike = not model.question.context and all(len(array) == 1 for array in arrays_of(baseline))
-    at_start = model.predict(each(lambda b: np.ascontiguousarray(b[:2] if alike else b), start))
-    at_start = at_start[:1] if alike else at_start
-    at_start = np.broadcast_to(at_start, prediction.shape)
-    rows = np.arange(len(prediction))
-    change = prediction[rows, target].astype(float) - at_start[rows, target]
-    return {
-        "attribution": attribution(values, long_name="integrated gradients", units=OUTPUT),
-        "baseline_prediction": at_start[rows, target],
-        "completeness_gap": row_sums(values) - change,
-    }
+    found = measured(values, predicted_at(model, x, target, baseline), prediction, target)
+    return {"attribution": attribution(values, long_name="integrated gradients", units=OUTPUT), **found}

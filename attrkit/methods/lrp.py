@@ -29,7 +29,7 @@ def _planned(
     by_layer: bool = False,
 ) -> tuple[Composite, Plan]:
     """Return the rules that options stand for, and the pass that is made of them."""
-    bounds = (0.0, 0.0) if x is None else _bounds(x)
+    bounds = _bounds(x) if x is not None and input_rule == "z_box" else (0.0, 0.0)
     chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
     return chosen, rewrite_of(model, chosen, by_layer=by_layer)
 

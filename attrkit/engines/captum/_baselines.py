@@ -1,4 +1,4 @@
-"""Where attributions start from: one baseline a sample, or many for all samples, and what the model says there."""
+"""Many baselines, which every sample is compared with, and what the model says there."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,27 +7,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter, LazyRows
 from attrkit.errors import InputError
-from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, row_count, row_sums, unnamed
-
-
-def measured(total: Parts | np.ndarray, at_start: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> Any:
-    """Return the prediction at the baseline, of shape (sample,), and what is missing of the change from there.
-
-    ``total`` are attributions, or their sums of shape (sample,).
-    """
-    explained = prediction[np.arange(len(prediction)), target].astype(float)
-    sums = total if isinstance(total, np.ndarray) and total.ndim == 1 else row_sums(total)
-    return {"baseline_prediction": at_start, "completeness_gap": sums - (explained - at_start)}
-
-
-def predicted_at(model: Adapter, x: Parts, target: np.ndarray, baseline: Parts) -> np.ndarray:
-    """Return the explained output of each sample at its baseline."""
-    start = each(lambda b, a: np.ascontiguousarray(np.broadcast_to(b, a.shape)), baseline, x)
-    # Where all samples share the baseline, and the model sees nothing else of them, one row is enough.
-    alike = not model.question.context and all(len(array) == 1 for array in arrays_of(baseline))
-    found = model.predict(each(lambda b: b[:2], start) if alike else start)
-    found = np.broadcast_to(found[:1], (row_count(x), found.shape[1])) if alike else found
-    return found[np.arange(len(found)), target]
+from attrkit.parts import Parts, by_name, each, keep_real, row_count, unnamed
 
 
 def read_baselines(baselines: Any, x: Parts, *, least: int) -> Parts:

@@ -1,17 +1,26 @@
 """What is perturbed together: features, as Captum's ``feature_mask`` counts them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._call import Group
+from attrkit.engines.captum._call import Group, attribute
 from attrkit.errors import InputError
 from attrkit.parts import Parts, by_name, row_sums, unnamed
 
 GROUPED_BY = ("timestep", "channel")
+
+
+def check_features(
+    model: Adapter, x: Parts | None, *, feature_mask: Any = None, perturbations_per_eval: int | None = None
+) -> None:
+    """Refuse options of features that are not known."""
+    at_once(model, perturbations_per_eval, 1)
+    if x is not None:
+        features_of(feature_mask, x)
 
 
 def features_of(feature_mask: Any, x: Parts) -> dict[str, np.ndarray]:
@@ -63,9 +72,36 @@ def at_once(model: Adapter, perturbations_per_eval: int | None, count: int) -> i
     return whole_number(perturbations_per_eval, "perturbations_per_eval", least=1)
 
 
-def feature_tensors(group: Group, features: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
-    """Return the numbers of features as Captum takes them."""
-    return tuple(group.at.new_tensor(np.ascontiguousarray(own)) for own in features.values())
+def attribute_features(
+    model: Adapter,
+    x: Parts,
+    instance: Any,
+    features: Mapping[str, np.ndarray],
+    *,
+    label: str,
+    size: int,
+    together: int,
+    baseline: Parts | None = None,
+    seed: Callable[[int], int] | None = None,
+    **further: Any,
+) -> Any:
+    """Return what a class of Captum attributes to each value by the feature that it belongs to.
+
+    ``together`` perturbations go into one call, ``further`` are the class's own options; else as `attribute`.
+    """
+
+    def call(group: Group) -> Any:
+        starts = {} if baseline is None else {"baselines": group.starts}
+        return instance.attribute(
+            group.inputs,
+            feature_mask=tuple(group.at.new_tensor(np.ascontiguousarray(own)) for own in features.values()),
+            perturbations_per_eval=together,
+            additional_forward_args=(group.at,),
+            **starts,
+            **further,
+        )
+
+    return attribute(model, x, call, size=size, label=label, baseline=baseline, seed=seed)
 
 
 def _counted(by: str | None, array: np.ndarray) -> np.ndarray:

@@ -17,19 +17,16 @@ import numpy as np
 from attrkit.adapters.base import Call, Layer, Reader, no_path
 from attrkit.adapters.pytorch import TorchModule
 from attrkit.parts import Parts, by_name, row_count, unnamed
+from attrkit.relevance.torch.names import words
+from attrkit.relevance.torch.tensors import tensors_in
 
-
-def _named(listed: str) -> frozenset[str]:
-    return frozenset(listed.split())
-
-
-MOVING = _named(
+MOVING = words(
     "Alias AsStrided Cat Clone Flip Gather Index IndexSelect Permute Roll Select Slice Split SplitWithSizes Squeeze "
     "Stack T ToCopy Transpose Unbind UnsafeView Unsqueeze View ViewAs ReshapeAlias ConstantPadNd BackwardHookFunction"
 )
 """Operations of autograd that put values elsewhere: relevance goes with them."""
 
-_SUMS = _named(
+_SUMS = words(
     "Add AdaptiveAvgPool2D AdaptiveAvgPool3D AvgPool2D AvgPool3D Cumsum Diagonal Expand Mean MkldnnAdaptiveAvgPool2D "
     "Neg ReflectionPad1D ReflectionPad2D Repeat ReplicationPad1D ReplicationPad2D Rsub Sub Sum Tril Triu Unfold "
     "UpsampleLinear1D UpsampleNearest1D UpsampleBilinear2D UpsampleNearest2D"
@@ -44,12 +41,12 @@ _FACTORS = {
 }
 
 # Functions without a gradient. Products with their results look linear.
-_DECIDING = _named(
+_DECIDING = words(
     "gt ge lt le eq ne greater greater_equal less less_equal not_equal sign sgn heaviside signbit argmax argmin "
     "argsort round floor ceil trunc detach bool logical_not isclose bucketize"
 )
 
-POOLING = _named("MaxPool2DWithIndices MaxPool3DWithIndices")
+POOLING = words("MaxPool2DWithIndices MaxPool3DWithIndices")
 """Operations that hand on the largest of some values."""
 
 
@@ -192,9 +189,4 @@ def _reached(start: list[Any], until: set[Any]) -> list[Any]:
 
 def _edges(values: Any) -> list[tuple[Any, int]]:
     """Return node and output number of the tensors in nested containers."""
-    if isinstance(values, Mapping):
-        return [edge for value in values.values() for edge in _edges(value)]
-    if isinstance(values, list | tuple):
-        return [edge for value in values for edge in _edges(value)]
-    node = getattr(values, "grad_fn", None)
-    return [] if node is None else [(node, int(values.output_nr))]
+    return [(value.grad_fn, int(value.output_nr)) for value in tensors_in([values]) if value.grad_fn is not None]

@@ -7,10 +7,18 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._baselines import mean_prediction, measured, placed, predicted_at, read_baselines
+from attrkit.engines.captum._baselines import mean_prediction, placed, read_baselines
 from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class, real_only, seed_of_sample
 from attrkit.errors import InputError
-from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution, checked_first, needs_gradient
+from attrkit.method import (
+    OUTPUT,
+    OUTPUT_PER_INPUT,
+    attribution,
+    checked_first,
+    measured,
+    needs_gradient,
+    predicted_at,
+)
 from attrkit.parts import Parts, arrays_of, by_name, each, row_count
 
 QUADRATURES = ("gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid")

@@ -9,12 +9,20 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.pytorch import TorchModule
-from attrkit.engines.captum._baselines import mean_prediction, measured, placed, predicted_at, read_baselines
+from attrkit.engines.captum._baselines import mean_prediction, placed, read_baselines
 from attrkit.engines.captum._call import Group, attribute, captum_class
 from attrkit.engines.captum._graph import Graph, graph_of
 from attrkit.engines.captum._refusals import check_rescaled, check_ruled, check_through_relu, torch_module
 from attrkit.errors import ForwardMismatchError
-from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution, checked_first, needs_gradient
+from attrkit.method import (
+    OUTPUT,
+    OUTPUT_PER_INPUT,
+    attribution,
+    checked_first,
+    measured,
+    needs_gradient,
+    predicted_at,
+)
 from attrkit.parts import Parts, arrays_of, by_name, row_count, unnamed
 
 

@@ -8,21 +8,13 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class, real_only, seed_of_all
-from attrkit.engines.captum._features import at_once, feature_count, feature_tensors, features_of
+from attrkit.engines.captum._features import at_once, attribute_features, check_features, feature_count, features_of
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first
 from attrkit.parts import Parts, by_name, row_count
 
 
-def _check_features(
-    model: Adapter, x: Parts | None, *, feature_mask: Any = None, perturbations_per_eval: int | None = None
-) -> None:
-    at_once(model, perturbations_per_eval, 1)
-    if x is not None:
-        features_of(feature_mask, x)
-
-
-@checked_first(_check_features)
+@checked_first(check_features)
 def feature_ablation(
     model: Adapter,
     x: Parts,
@@ -59,24 +51,17 @@ def feature_ablation(
     features = features_of(feature_mask, x)
     together = at_once(model, perturbations_per_eval, feature_count(features))
 
-    def call(group: Group) -> Any:
-        return instance.attribute(
-            group.inputs,
-            baselines=group.starts,
-            feature_mask=feature_tensors(group, features),
-            perturbations_per_eval=together,
-            additional_forward_args=(group.at,),
-        )
-
     size = max(1, model.batch_size // together)
-    values = attribute(model, x, call, size=size, label="FeatureAblation", baseline=baseline)
+    values = attribute_features(
+        model, x, instance, features, label="FeatureAblation", size=size, together=together, baseline=baseline
+    )
     return {"attribution": attribution(real_only(values, masks), long_name="feature ablation", units=OUTPUT)}
 
 
 def _check_permutation(
     model: Adapter, x: Parts | None, *, feature_mask: Any = None, perturbations_per_eval: int | None = None
 ) -> None:
-    _check_features(model, x, feature_mask=feature_mask, perturbations_per_eval=perturbations_per_eval)
+    check_features(model, x, feature_mask=feature_mask, perturbations_per_eval=perturbations_per_eval)
     if x is not None and row_count(x) < 2:
         raise RefusedError(
             "captum:FeaturePermutation puts values of other samples in the place of a sample's, and there is one "
@@ -125,15 +110,10 @@ def feature_permutation(
     features, n_samples = features_of(feature_mask, x), row_count(x)
     together = perturbations_per_eval or max(1, model.batch_size // n_samples)
 
-    def call(group: Group) -> Any:
-        return instance.attribute(
-            group.inputs,
-            feature_mask=feature_tensors(group, features),
-            perturbations_per_eval=together,
-            additional_forward_args=(group.at,),
-        )
-
-    values = attribute(model, x, call, size=n_samples, label="FeaturePermutation", seed=seed_of_all(seed))
+    seeds = seed_of_all(seed)
+    values = attribute_features(
+        model, x, instance, features, label="FeaturePermutation", size=n_samples, together=together, seed=seeds
+    )
     return {"attribution": attribution(values, long_name="feature permutation", units=OUTPUT)}
 
 

@@ -8,11 +8,17 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._baselines import measured, predicted_at
-from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class, real_only, seed_of_all
-from attrkit.engines.captum._features import at_once, feature_count, feature_tensors, features_of, sums_of_features
+from attrkit.engines.captum._call import ExplainedOutput, captum_class, real_only, seed_of_all
+from attrkit.engines.captum._features import (
+    at_once,
+    attribute_features,
+    check_features,
+    feature_count,
+    features_of,
+    sums_of_features,
+)
 from attrkit.errors import RefusedError
-from attrkit.method import OUTPUT, attribution, checked_first
+from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at
 from attrkit.parts import Parts
 
 MOST_FEATURES = 8
@@ -28,9 +34,7 @@ def _check_sampling(
     perturbations_per_eval: int | None = None,
 ) -> None:
     whole_number(n_samples, "n_samples", least=1)
-    at_once(model, perturbations_per_eval, 1)
-    if x is not None:
-        features_of(feature_mask, x)
+    check_features(model, x, feature_mask=feature_mask, perturbations_per_eval=perturbations_per_eval)
 
 
 @checked_first(_check_sampling)
@@ -90,7 +94,7 @@ def shapley_value_sampling(
 def _check_shapley(
     model: Adapter, x: Parts | None, *, feature_mask: Any = None, perturbations_per_eval: int | None = None
 ) -> None:
-    at_once(model, perturbations_per_eval, 1)
+    check_features(model, x, feature_mask=feature_mask, perturbations_per_eval=perturbations_per_eval)
     if x is not None:
         count = feature_count(features_of(feature_mask, x))
         if count > MOST_FEATURES:
@@ -167,19 +171,15 @@ def _shapley(
     instance = captum_class(name)(ExplainedOutput(model, x, target))
     together = at_once(model, perturbations_per_eval, feature_count(features))
 
-    def call(group: Group) -> Any:
-        return instance.attribute(
-            group.inputs,
-            baselines=group.starts,
-            feature_mask=feature_tensors(group, features),
-            perturbations_per_eval=together,
-            additional_forward_args=(group.at,),
-            **further,
-        )
-
-    size = max(1, model.batch_size // together)
-    drawn = None if seed is None else seed_of_all(seed)
-    values = attribute(model, x, call, size=size, label=name, baseline=baseline, seed=drawn)
+    values = attribute_features(
+        *(model, x, instance, features),
+        label=name,
+        size=max(1, model.batch_size // together),
+        together=together,
+        baseline=baseline,
+        seed=None if seed is None else seed_of_all(seed),
+        **further,
+    )
     sums = sums_of_features(values, features)
     found = measured(sums, predicted_at(model, x, target, baseline), prediction, target)
     return {"attribution": attribution(real_only(values, masks), long_name="Shapley value", units=OUTPUT), **found}

@@ -9,11 +9,17 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._baselines import measured, predicted_at
-from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class, real_only, seed_of_sample
-from attrkit.engines.captum._features import at_once, feature_count, feature_tensors, features_of, sums_of_features
+from attrkit.engines.captum._call import ExplainedOutput, captum_class, real_only, seed_of_sample
+from attrkit.engines.captum._features import (
+    at_once,
+    attribute_features,
+    check_features,
+    feature_count,
+    features_of,
+    sums_of_features,
+)
 from attrkit.errors import AttrkitWarning, InputError, MissingDependencyError
-from attrkit.method import OUTPUT, attribution, checked_first
+from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at
 from attrkit.parts import Parts, arrays_of
 
 
@@ -26,11 +32,10 @@ def _check_lime(
     alpha: float = 0.01,
     perturbations_per_eval: int | None = None,
 ) -> None:
-    _check_fit("Lime", n_samples, perturbations_per_eval)
+    _check_fit("Lime", n_samples)
+    check_features(model, x, feature_mask=feature_mask, perturbations_per_eval=perturbations_per_eval)
     if not alpha > 0:
         raise InputError(f"alpha must be greater than 0, got {alpha!r}")
-    if x is not None:
-        features_of(feature_mask, x)
 
 
 @checked_first(_check_lime)
@@ -99,7 +104,8 @@ def _check_kernel_shap(
     n_samples: int = 25,
     perturbations_per_eval: int | None = None,
 ) -> None:
-    _check_fit("KernelShap", n_samples, perturbations_per_eval)
+    _check_fit("KernelShap", n_samples)
+    check_features(model, x, feature_mask=feature_mask, perturbations_per_eval=perturbations_per_eval)
     if x is not None:
         count = feature_count(features_of(feature_mask, x))
         if count < 2:
@@ -162,10 +168,8 @@ def kernel_shap(
     return {"attribution": attribution(real_only(values, masks), long_name="Kernel SHAP value", units=OUTPUT), **found}
 
 
-def _check_fit(name: str, n_samples: int, perturbations_per_eval: int | None) -> None:
+def _check_fit(name: str, n_samples: int) -> None:
     whole_number(n_samples, "n_samples", least=2)
-    if perturbations_per_eval is not None:
-        whole_number(perturbations_per_eval, "perturbations_per_eval", least=1)
     try:
         import_module("sklearn")
     except ImportError as err:
@@ -185,17 +189,13 @@ def _fitted(
     perturbations_per_eval: int | None,
     seed: int,
 ) -> Any:
-    together = at_once(model, perturbations_per_eval, n_samples)
-
-    def call(group: Group) -> Any:
-        return instance.attribute(
-            group.inputs,
-            baselines=group.starts,
-            feature_mask=feature_tensors(group, features),
-            n_samples=n_samples,
-            perturbations_per_eval=together,
-            additional_forward_args=(group.at,),
-        )
-
     # A sample at a time: Captum fits a model to each, and draws from one generator for all.
-    return attribute(model, x, call, size=1, label=name, baseline=baseline, seed=seed_of_sample(seed))
+    return attribute_features(
+        *(model, x, instance, features),
+        label=name,
+        size=1,
+        together=at_once(model, perturbations_per_eval, n_samples),
+        baseline=baseline,
+        seed=seed_of_sample(seed),
+        n_samples=n_samples,
+    )

@@ -1,7 +1,6 @@
 """iNNvestigate's analyzers on Keras models, in a process of its own: eager mode, graphs and Keras 2 stay there."""
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +11,10 @@ from attrkit.adapters.base import Adapter, Question
 from attrkit.adapters.keras import KerasModel
 from attrkit.engines.innvestigate import process
 from attrkit.engines.innvestigate.rebuild import describe
+from attrkit.engines.innvestigate.worker import packed, unpacked
 from attrkit.errors import InputError, RefusedError
-from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution, checked_first
-from attrkit.parts import Parts, arrays_of, row_sums
+from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution, checked_first, measured, predicted_at
+from attrkit.parts import Parts, arrays_of
 
 _LRP = (
     *("z", "epsilon", "w_square", "flat", "alpha_beta", "alpha_2_beta_1", "alpha_2_beta_1_IB", "alpha_1_beta_0"),
@@ -73,10 +73,10 @@ def method(name: str) -> Callable[..., Any]:
                 "seed": seed,
                 "rows": model.batch_size,
                 "is_first": start == 0,
-                "arrays": _packed(x=x[rows], neuron=target[rows].astype("int32"), **more),
+                "arrays": packed(x=x[rows], neuron=target[rows].astype("int32"), **more),
             }
             answer, head = _asked(name, question, timeout)
-            found.append(_unpacked(answer)["array"])
+            found.append(unpacked(answer)["array"])
         versions = process.running().versions
         provenance["engine_version"] = versions["innvestigate"]
         provenance["engine_runs_on"] = f"Keras {versions['keras']}, TensorFlow {versions['tensorflow']}"
@@ -114,10 +114,8 @@ def method(name: str) -> Callable[..., Any]:
         (first,) = (array[:1] for array in arrays_of(x))
         start = np.broadcast_to(baseline[:1], first.shape).astype(first.dtype)
         values = run(model, x, target, seed, timeout, options, baseline=start)
-        at_start = model.predict(start, sample=np.zeros(1, int))[0]
-        rows = np.arange(len(target))
-        gap = row_sums(values) - (prediction[rows, target] - at_start[target])
-        return {"attribution": _labelled(name, values), "completeness_gap": gap}
+        found = measured(values, predicted_at(model, x, target, baseline), prediction, target)
+        return {"attribution": _labelled(name, values), **found}
 
     found = integrated if name == "integrated_gradients" else analyzer
     found.provenance = provenance  # type: ignore[attr-defined]
@@ -157,13 +155,13 @@ def _loaded(model: KerasModel, x: np.ndarray, timeout: float) -> str:
     if process.ask({"do": "knows", "key": key}, timeout=timeout):
         return key
     floatx = x.dtype.name if x.dtype.kind == "f" else "float32"
-    arrays = _packed(**{f"w{i}": array for i, array in enumerate(weights)})
+    arrays = packed(**{f"w{i}": array for i, array in enumerate(weights)})
     process.ask(
         {"do": "load", "key": key, "description": description, "weights": arrays, "floatx": floatx}, timeout=timeout
     )
     first = x[:32]
-    answer = process.ask({"do": "predict", "key": key, "arrays": _packed(x=first)}, timeout=timeout)
-    rebuilt = _unpacked(answer)["array"].reshape(len(first), -1)
+    answer = process.ask({"do": "predict", "key": key, "arrays": packed(x=first)}, timeout=timeout)
+    rebuilt = unpacked(answer)["array"].reshape(len(first), -1)
     own = model.configured(question=Question()).predict(first)
     difference, size = float(np.abs(rebuilt - own).max()), max(float(np.abs(own).max()), 1e-6)
     if not difference <= model.precision * size:
@@ -182,14 +180,3 @@ def _asked(name: str, question: dict[str, Any], timeout: float) -> Any:
     except RefusedError as err:
         own = "lrp" if name.startswith(("lrp", "deep_taylor")) else "gradient, or another method"
         raise RefusedError(f"innvestigate:{name} does not hold for this model: {err}; use attrkit's own {own}") from err
-
-
-def _packed(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def _unpacked(data: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return dict(arrays)

@@ -205,12 +205,12 @@ def unpacked(data: bytes) -> dict[str, Any]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def packed(array: Any) -> bytes:
-    """Return an array as bytes, under the name ``array``."""
+def packed(**arrays: Any) -> bytes:
+    """Return arrays as bytes."""
     import numpy as np
 
     buffer = io.BytesIO()
-    np.savez(buffer, array=array)
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -225,7 +225,7 @@ def answer(request: dict[str, Any], models: dict[str, Loaded]) -> Any:
         return True
     loaded, arrays = models[request["key"]], unpacked(request["arrays"])
     if request["do"] == "predict":
-        return packed(loaded.predict(arrays["x"]))
+        return packed(array=loaded.predict(arrays["x"]))
     options, start = json.loads(request["options"]), arrays.get("baseline")
     asked = (
         request["analyzer"],
@@ -246,7 +246,7 @@ def answer(request: dict[str, Any], models: dict[str, Loaded]) -> Any:
     analysis = loaded.analyses[asked]
     with analysis.loaded.running():
         found = analysis.run(arrays["x"], arrays["neuron"], request["rows"], is_first=request["is_first"])
-    return [packed(found), analysis.head]
+    return [packed(array=found), analysis.head]
 
 
 def begin() -> dict[str, Any]:
