@@ -1,15 +1,13 @@
 """The same numbers as zennit's rules on a convolutional net."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from attrkit.engines.zennit import _rooms
 from attrkit.relevance import COMPOSITES, AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
 from tests.pytorch.common import drawn, lrp
 from tests.relevance.common import inputs
@@ -19,15 +17,8 @@ EPSILON = 1e-6
 
 @pytest.fixture(scope="module")
 def zennit_rules():
-    """Return zennit's module of rules; its top level needs torchvision, for nets of images that are not looked at."""
-    spec = importlib.util.find_spec("zennit")
-    top = ModuleType("zennit")
-    top.__path__ = list(spec.submodule_search_locations)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(sys.modules, "zennit", top)
-        yield importlib.import_module("zennit.rules")
-        for name in [name for name in sys.modules if name.startswith("zennit.")]:
-            del sys.modules[name]
+    _rooms.load("zennit:EpsilonPlus")
+    return _rooms.room("rules")
 
 
 RULES = {

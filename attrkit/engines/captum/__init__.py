@@ -1,7 +1,7 @@
 """Captum's attribution classes, ``"captum:DeepLift"``, with what of theirs would be silently wrong refused.
 
 Captum is given a function, not the model: passes, batches, padding, costs and gradients are those of the adapter. The
-classes that replace the gradient of layers get a copy of the model, whose graph is looked at first (``_graph.py``).
+classes that replace the gradient of layers get a copy of the model, whose graph is looked at first.
 """
 
 from collections.abc import Callable

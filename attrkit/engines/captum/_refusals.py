@@ -8,38 +8,14 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter, Layer
 from attrkit.adapters.pytorch import TorchModule
-from attrkit.engines.captum._graph import MOVING, POOLING, Called, Graph, operation
+from attrkit.engines._torch_graph import MOVING, POOLING, Called, Graph, operation
+from attrkit.engines._torch_refusals import INSTEAD, check_operations, check_used_once, hookable, listed
 from attrkit.errors import RefusedError
-
-_INSTEAD = "use attrkit's own 'lrp', which has rules for them, or 'integrated_gradients', which needs none"
-
-_ENDS = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")
 
 
 def torch_module(model: Adapter, name: str) -> TorchModule:
     """Return the adapter, or refuse models in which Captum finds no layers, or layers it sees nothing of."""
-    if not isinstance(model, TorchModule):
-        raise RefusedError(
-            f"captum:{name} replaces the gradients of torch layers, and this is a model of {model.framework}; use "
-            "attrkit's own 'lrp', or 'integrated_gradients'"
-        )
-    scripted = [path for path, module in model.model.named_modules() if _is_scripted(module)]
-    if scripted:
-        raise RefusedError(
-            f"captum:{name} hooks layers, and a script module has none that can be: "
-            f"{_listed([path or 'the model itself' for path in scripted])}; explain the module that was scripted"
-        )
-    nn = import_module("torch.nn")
-    opaque = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-    found = [
-        f"{path or 'the model itself'} ({type(module).__name__})"
-        for path, module in model.model.named_modules()
-        if isinstance(module, opaque)
-    ]
-    if found:
-        what = "has no rule for" if name == "LRP" else "would pass plain gradients, without a word, through"
-        raise RefusedError(f"captum:{name} {what} recurrent and attention layers: {_listed(found)}; {_INSTEAD}")
-    return model
+    return hookable(model, f"captum:{name}", has_rules=name == "LRP")
 
 
 def check_through_relu(name: str, graph: Graph) -> None:
@@ -104,7 +80,7 @@ def check_ruled(graph: Graph, model: TorchModule) -> None:
     if without:
         known = ", ".join(sorted({kind.__name__ for kind in (*ruled, *passed)}))
         raise RefusedError(
-            f"captum:LRP has no rule for the layers {_listed(without)}; it knows {known}. Set a layer's attribute "
+            f"captum:LRP has no rule for the layers {listed(without)}; it knows {known}. Set a layer's attribute "
             "'rule' to one of captum.attr._utils.lrp_rules, or use attrkit's own 'lrp'"
         )
 
@@ -118,46 +94,14 @@ def check_ruled(graph: Graph, model: TorchModule) -> None:
 def _check_operations(
     name: str, graph: Graph, is_hooked: Callable[[Layer], bool], is_right: Callable[[Any], bool], known: str
 ) -> None:
-    found: dict[str, None] = {}
-    ends = False
-    for node in graph.nodes:
-        home = graph.home(node)
-        if (home is not None and is_hooked(home.layer)) or is_right(node):
-            continue
-        place = f"layer {home.layer.path!r} ({home.layer.kind})" if home else "the model's own forward"
-        found[f"{operation(node)} in {place}"] = None
-        ends = ends or operation(node) in _ENDS
-    if graph.deciding:
-        raise RefusedError(
-            f"the model decides by values that depend on its input ({', '.join(dict.fromkeys(graph.deciding))}), for a "
-            f"mask or a branch, which captum:{name} takes for constants, without a word; {_INSTEAD}"
-        )
-    if found:
-        instead = _INSTEAD.replace("for them", "for more")
-        hint = " Where it makes the output, logits=True explains the score before it." if ends else ""
-        raise RefusedError(
-            f"captum:{name} sees {known} only, as layers, and would pass a plain gradient, without a word, through "
-            f"{_listed(list(found))}.{hint} Build the model of such layers, or {instead}"
-        )
+    def is_seen(node: Any, home: Called | None) -> bool:
+        return (home is not None and is_hooked(home.layer)) or is_right(node)
 
-
-def _listed(names: list[str]) -> str:
-    """Return the first few of some names, and how many more there are."""
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _is_scripted(module: Any) -> bool:
-    return isinstance(module, import_module("torch.jit").ScriptModule)
+    check_operations(f"captum:{name}", graph, is_seen, known)
 
 
 def _check_used_once(name: str, graph: Graph, is_hooked: Callable[[Layer], bool]) -> None:
-    paths = [call.layer.path for call in graph.calls if is_hooked(call.layer)]
-    again = sorted({path for path in paths if paths.count(path) > 1})
-    if again:
-        raise RefusedError(
-            f"captum:{name} keeps one call a layer, and {', '.join(map(repr, again))} runs more than once in a pass; "
-            f"give each call a layer of its own, or {_INSTEAD}"
-        )
+    check_used_once(f"captum:{name}", graph, is_hooked)
 
 
 def _check_windows(name: str, call: Called) -> None:
@@ -166,5 +110,5 @@ def _check_windows(name: str, call: Called) -> None:
     if (stride < window).any() or np.any(np.asarray(layer.dilation) != 1):
         raise RefusedError(
             f"the windows of layer {call.layer.path!r} ({call.layer.kind}) overlap, and captum:{name} keeps one of the "
-            f"gradients where there are several; {_INSTEAD}"
+            f"gradients where there are several; {INSTEAD}"
         )

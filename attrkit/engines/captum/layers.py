@@ -9,9 +9,9 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.engines._torch_graph import Graph, graph_of
 from attrkit.engines.captum._baselines import mean_prediction, placed, read_baselines
 from attrkit.engines.captum._call import Group, attribute, captum_class
-from attrkit.engines.captum._graph import Graph, graph_of
 from attrkit.engines.captum._refusals import check_rescaled, check_ruled, check_through_relu, torch_module
 from attrkit.errors import ForwardMismatchError
 from attrkit.method import (

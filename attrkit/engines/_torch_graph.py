@@ -1,8 +1,9 @@
-"""Whether the classes that replace the gradient of layers see all that a model computes.
+"""Whether the methods of toolkits that replace the gradient of layers see all that a torch module computes.
 
-Captum hooks modules, and everything else passes its plain gradient without a word: functions, operators, what recurrent
-and attention layers do inside. So the graph that autograd records of a pass is gone through, from the output back to
-the input, and an operation is accepted if a layer that Captum hooks has done it, or if its plain gradient is right.
+Captum and zennit hook modules, and everything else passes its plain gradient without a word: functions, operators, what
+recurrent and attention layers do inside. So the graph that autograd records of a pass is gone through, from the output
+back to the input, and an operation is accepted if a layer that is hooked has done it, or if its plain gradient is the
+right one.
 """
 
 import re
@@ -26,10 +27,15 @@ MOVING = words(
 )
 """Operations of autograd that put values elsewhere: relevance goes with them."""
 
-_SUMS = words(
-    "Add AdaptiveAvgPool2D AdaptiveAvgPool3D AvgPool2D AvgPool3D Cumsum Diagonal Expand Mean MkldnnAdaptiveAvgPool2D "
-    "Neg ReflectionPad1D ReflectionPad2D Repeat ReplicationPad1D ReplicationPad2D Rsub Sub Sum Tril Triu Unfold "
-    "UpsampleLinear1D UpsampleNearest1D UpsampleBilinear2D UpsampleNearest2D"
+COPYING = words(
+    "Expand ReflectionPad1D ReflectionPad2D Repeat ReplicationPad1D ReplicationPad2D UpsampleNearest1D "
+    "UpsampleNearest2D"
+)
+"""Operations that repeat values: the relevance of all copies of a value is its own."""
+
+_SUMS = COPYING | words(
+    "Add AdaptiveAvgPool2D AdaptiveAvgPool3D AvgPool2D AvgPool3D Cumsum Diagonal Mean MkldnnAdaptiveAvgPool2D Neg Rsub "
+    "Sub Sum Tril Triu Unfold UpsampleLinear1D UpsampleBilinear2D"
 )
 
 # Operation -> its arguments of which only one may depend on the input for it to be linear.
