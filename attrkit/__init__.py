@@ -8,6 +8,10 @@ from attrkit.adapters import adapt as adapt
 from attrkit.attention.reduce import reduce_attention as reduce_attention
 from attrkit.collect import from_arrays as from_arrays
 from attrkit.collect import stack as stack
+from attrkit.exchange.inseq import from_inseq as from_inseq
+from attrkit.exchange.quantus import from_quantus as from_quantus
+from attrkit.exchange.quantus import to_quantus as to_quantus
+from attrkit.exchange.shap import from_shap as from_shap
 from attrkit.extract import compare as compare
 from attrkit.extract import extract as extract
 from attrkit.layers import layer_outputs as layer_outputs

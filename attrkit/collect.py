@@ -1,29 +1,57 @@
 """Several results at once: results of other tools into the same shape, and one array over all extractors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from attrkit import schema
 from attrkit.attention.reduce import reduce_attention
-from attrkit.errors import InputError
-from attrkit.inputs import is_labelled, label_inputs, name_axes, rename_synonyms
+from attrkit.errors import InputError, SchemaError
+from attrkit.explained import Explained
+from attrkit.inputs import (
+    SYNONYMS,
+    is_labelled,
+    label_each,
+    label_inputs,
+    name_axes,
+    read_array,
+    rename_synonyms,
+)
 
 
-def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = None) -> xr.DataTree:
+def from_arrays(
+    results: Mapping[str, Any],
+    *,
+    inputs: Any = None,
+    mask: Any = None,
+    target: Any = None,
+    dims: Sequence[str] | None = None,
+) -> xr.DataTree:
     """Bring the results of any other tool into the shape of attrkit.
 
     Parameters
     ----------
-    results : mapping of str to array_like, DataArray or mapping
-        A name for each result. An array of shape (sample, timestep[, channel]) is an attribution; a mapping holds
-        variables of the schema by name, such as ``{"attention": weights, "prediction": y}``. Attributions may be
-        tables, and dims of a DataArray have synonyms, as inputs may.
-    inputs : array_like, optional
-        What was explained; its labels go on every axis.
-    mask : array_like of bool of shape (sample, timestep), optional
-        False where padded.
+    results : mapping of str to array_like, tensor, DataArray, tuple or mapping
+        A name for each result. An array of shape (sample, timestep[, channel]) is an attribution; so is a tensor, on
+        any device. Attributions may be tables, and dims of a DataArray have synonyms, as inputs may. A pair of
+        attributions and an array of shape (sample,), such as Captum returns with ``return_convergence_delta=True``, is
+        attribution and `completeness_gap`. A mapping holds variables of the schema by name, such as
+        ``{"attention": weights, "prediction": y}``.
+    inputs : array_like, or mapping of str to array_like, optional
+        What was explained; its labels go on every axis. Of a model of several inputs, all that were explained by name,
+        in the order of the attributions: a tuple, as Captum returns it, or a mapping of the same names.
+    mask : array_like of bool of shape (sample, timestep), or mapping of input names to such, optional
+        False where padded. Without names, it is that of the first sequence.
+    target : int, str or array_like of shape (sample,), optional
+        What was explained: an output's index or label, one for all samples or one each. It becomes the coordinate
+        ``target``.
+    dims : sequence of str, optional
+        What the axes of bare arrays are, inputs as well as attributions, where they are not in the order (sample,
+        timestep, channel): ``("sample", "channel", "timestep")`` for a model that takes channels first,
+        ``("sample", "timestep", "channel", "output")`` for attributions of several outputs. Those without channels are
+        in this order without ``"channel"``.
 
     Returns
     -------
@@ -33,7 +61,8 @@ def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = N
     Raises
     ------
     InputError
-        If nothing was given, or a name is no text or holds ``/``.
+        If nothing was given, a name is no text or holds ``/``, `dims` or `target` do not fit, or the number of
+        attributions is not that of the inputs.
     SchemaError
         If an array has another shape than the inputs, or none that the schema knows.
 
@@ -48,25 +77,184 @@ def from_arrays(results: Mapping[str, Any], *, inputs: Any = None, mask: Any = N
         raise InputError(
             f"no results were given; name at least one: from_arrays({{'mine': values}}), got a {type(results).__name__}"
         )
-    labelled = None if inputs is None else label_inputs(inputs)
-    if labelled is not None and "mask" in labelled.coords:
-        mask = labelled["mask"].values if mask is None else mask
-        labelled = labelled.drop_vars("mask")
+    order = None if dims is None else _read_dims(dims)
+    explained = _explained(inputs, order)
     groups = {}
     for name, values in results.items():
-        variables = dict(values) if isinstance(values, Mapping) else {"attribution": values}
-        if mask is not None:
-            variables.setdefault("mask", mask)
-        variables = {key: _named(key, value) for key, value in variables.items()}
-        groups[name] = schema.build(variables, inputs=labelled, attrs={"method": str(name)})
+        variables = _variables(values, explained, order)
+        for key, value in _masks(mask, explained).items():
+            variables.setdefault(key, value)
+        if explained is not None:
+            variables |= explained.others()
+        coords: dict[Any, Any] = {} if target is None else {"target": ("sample", _targets(target, variables))}
+        main = None if explained is None else explained.main
+        groups[name] = schema.build(variables, inputs=main, coords=coords, attrs={"method": str(name)})
     return as_tree(groups)
 
 
-def _named(name: str, value: Any) -> Any:
-    if isinstance(value, xr.DataArray):
-        return rename_synonyms(value)
+def _read_dims(dims: Any) -> tuple[str, ...]:
+    names = tuple(dims) if isinstance(dims, Sequence) and not isinstance(dims, str) else ()
+    names = tuple(SYNONYMS.get(name, name) for name in names)
+    known = {"sample", "output", "timestep", "channel"}
+    if not {"sample", "timestep"} <= set(names) <= known or len(set(names)) < len(names):
+        raise InputError(
+            f"dims={dims!r} does not name axes; accepted are 'sample', 'timestep', 'channel' and 'output', once each, "
+            "in the order of your axes, such as ('sample', 'channel', 'timestep'); the first two are needed"
+        )
+    return names
+
+
+def _explained(inputs: Any, order: tuple[str, ...] | None) -> Explained | None:
+    """Label the inputs, one or several by name."""
+    if inputs is None:
+        return None
+    several = isinstance(inputs, Mapping) and not isinstance(inputs, xr.Dataset)
+    given = inputs if several else {"input": inputs}
+    wanted = None if order is None else tuple(dim for dim in order if dim != "output")
+    given = {str(name): _named(values, wanted, "inputs") for name, values in given.items()}
+    found = label_each(given, ()) if several else {"input": label_inputs(given["input"])}
+    labelled = {name: array for name, array in found.items() if isinstance(array, xr.DataArray)}
+    handed_on = [name for name in found if name not in labelled]
+    if handed_on or not any("timestep" in array.dims for array in labelled.values()):
+        raise InputError(
+            f"inputs {handed_on or list(labelled)} cannot have been explained: give those that were, at least one of "
+            "them of shape (sample, timestep, channel)"
+        )
+    masks = {name: array["mask"].values for name, array in labelled.items() if "mask" in array.coords}
+    labelled = {name: array.drop_vars("mask", errors="ignore") for name, array in labelled.items()}
+    return Explained(labelled, {}, masks, several)
+
+
+def _variables(values: Any, explained: Explained | None, order: tuple[str, ...] | None) -> dict[str, Any]:
+    """Name the variables of one result."""
+    given = dict(values) if isinstance(values, Mapping) else {"attribution": values}
+    variables = {key: _named(value, None, key) for key, value in given.items() if key != "attribution"}
+    if "attribution" not in given:
+        return variables
+    found, delta = _without_delta(given["attribution"])
+    if delta is not None and "completeness_gap" in variables:
+        raise InputError("a result has a completeness_gap and a convergence delta beside its attribution; give one")
+    if explained is None or not explained.by_name:
+        array = _named(found, order, "an attribution")
+        if explained is not None and isinstance(array, np.ndarray):
+            _check_order(array, explained.main)
+        named = {"attribution": schema.as_dataarray("attribution", array)}
+    else:
+        named = explained.variables("attribution", _parts(found, explained, order))
+    if delta is not None:
+        named["completeness_gap"] = _gap(delta, len(next(iter(named.values()))))
+    return {**named, **variables}
+
+
+def _without_delta(values: Any) -> tuple[Any, Any]:
+    """Split a pair of attributions and convergence delta, which has one axis, as no attribution has."""
+    pair = isinstance(values, tuple) and len(values) == 2 and getattr(values[1], "ndim", None) == 1
+    return values if pair and (isinstance(values[0], tuple) or getattr(values[0], "ndim", 0) > 1) else (values, None)
+
+
+def _gap(delta: Any, samples: int) -> xr.DataArray:
+    # Of integrated gradients and DeepLift it is sum - (f(x) - f(baseline)), which is what the schema says.
+    array = _read(delta, "a convergence delta")
+    if len(array) != samples:
+        raise InputError(
+            f"the convergence delta has {len(array)} values for {samples} samples; methods that draw baselines or "
+            "noise give one a draw: pass their means, delta.reshape(samples, -1).mean(1)"
+        )
+    return xr.DataArray(array, dims="sample")
+
+
+def _parts(found: Any, explained: Explained, order: tuple[str, ...] | None) -> dict[str, xr.DataArray]:
+    """Name the attributions of several inputs, and their axes."""
+    names = list(explained.inputs)
+    if isinstance(found, Mapping):
+        unknown = [str(name) for name in found if name not in names]
+        if unknown or not found:
+            raise InputError(f"attributions of {list(found)} came; the inputs are {names}")
+        given = dict(found)
+    else:
+        each = list(found) if isinstance(found, tuple | list) else [found]
+        if len(each) != len(names):
+            raise InputError(f"{len(each)} attributions came for the inputs {names}; give one each, in a tuple")
+        given = dict(zip(names, each, strict=True))
+    parts = {}
+    for name, values in given.items():
+        own = explained.inputs[name].dims
+        array = _named(values, order if "timestep" in own else None, f"the attribution of {name!r}")
+        if isinstance(array, np.ndarray):
+            _check_order(array, explained.inputs[name])
+            dims = own if array.ndim == len(own) else tuple(dim for dim in own if dim != "channel")
+            if array.ndim != len(dims):
+                raise InputError(f"the attribution of {name!r} has shape {array.shape}; its input has dims {own}")
+            array = xr.DataArray(array, dims=dims)
+        parts[name] = array
+    return parts
+
+
+def _masks(mask: Any, explained: Explained | None) -> dict[str, xr.DataArray]:
+    """Return the masks of a group by the name of the variable: those that were given, else those of the inputs."""
+    if mask is None:
+        given = {} if explained is None else explained.masks
+    elif isinstance(mask, Mapping):
+        given = dict(mask)
+    else:
+        given = {"mask" if explained is None else explained.primary: mask}
+    arrays = {name: schema.as_dataarray("mask", _named(one, None, "a mask")) for name, one in given.items()}
+    if explained is not None:
+        return explained.variables("mask", arrays)
+    if isinstance(mask, Mapping):
+        raise InputError(f"masks of {list(mask)} came; name the inputs as well: inputs={{name: values}}")
+    return arrays
+
+
+def _targets(target: Any, variables: Mapping[str, Any]) -> np.ndarray:
+    samples = next(len(schema.as_dataarray(name, value)) for name, value in variables.items())
+    array = _read(target, "the target")
+    if array.dtype.kind == "O":
+        # Text from pandas comes as objects.
+        array = np.array(array.tolist())
+    if array.shape not in ((), (samples,)) or array.dtype.kind not in "iuU":
+        raise InputError(
+            f"target has shape {array.shape} and dtype {array.dtype}; accepted are an index or a label, or {samples} "
+            "of them, one a sample"
+        )
+    return np.broadcast_to(array, samples)
+
+
+def _named(values: Any, order: tuple[str, ...] | None, what: str) -> Any:
+    """Name the axes of what brings names, or has the axes of `order`; else return an array."""
+    if isinstance(values, xr.Dataset | xr.Variable):
+        return values
+    if isinstance(values, xr.DataArray):
+        return rename_synonyms(values)
     # As an array, a table would be read as samples by timesteps.
-    return name_axes(value) if name == "attribution" and is_labelled(value) else value
+    if is_labelled(values):
+        return name_axes(values)
+    array = _read(values, what)
+    if order is None:
+        return array
+    dims = order if array.ndim == len(order) else tuple(dim for dim in order if dim != "channel")
+    if array.ndim != len(dims):
+        raise InputError(f"{what} of shape {array.shape} came, and dims={order} names {len(order)} axes")
+    labelled = xr.DataArray(array, dims=dims)
+    return labelled.transpose("sample", "output", "timestep", "channel", missing_dims="ignore")
+
+
+def _read(values: Any, what: str) -> np.ndarray:
+    if str(getattr(values, "dtype", "")) == "torch.bfloat16":
+        values = values.float()
+    array = read_array(values, what, "accepted are arrays and tensors of numbers")
+    # numpy has no type for it; float32 holds every value.
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _check_order(array: np.ndarray, own: xr.DataArray) -> None:
+    """Refuse, with the way out, attributions that fit the input with timesteps and channels swapped."""
+    swapped = own.ndim == 3 and array.shape == (own.shape[0], own.shape[2], own.shape[1])
+    if swapped and array.shape != own.shape:
+        raise SchemaError(
+            f"the arrays do not fit each other: the attribution has shape {array.shape}, the input {own.shape}; where "
+            "channels come first, say so: dims=('sample', 'channel', 'timestep'), which is for bare inputs too"
+        )
 
 
 def as_tree(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:

@@ -31,6 +31,7 @@ ORDER = [
     ["methods"],
     ["run_method"],
     ["collect", "extract"],
+    ["exchange"],
     ["store", "models", "datasets", "data_files"],
     ["plot"],
     ["demo", "doctor"],

@@ -1,0 +1,1 @@
+"""Results of other toolkits, read and written in their own formats; what is an array is `attrkit.from_arrays`'s."""
