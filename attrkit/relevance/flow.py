@@ -106,23 +106,18 @@ class Flow:
         y = held if activation is None else self.hold(activation(held))
         if not epsilon:
             return y + (z - held) * self.ratio(y, held)
-        moved, whole = self._moved(z, held, epsilon)
-        return y + moved * self.hold(y / whole)
-
-    def signal_and_sum(self, z: Any, activation: Activation) -> tuple[Any, Any]:
-        """Return ``node(z, activation)`` and ``node(z)``, which both pass on to the same sum."""
-        if not self.epsilon:
-            return self.node(z, activation), z
-        held = self.hold(z)
-        y = self.hold(activation(held))
-        moved, whole = self._moved(z, held, self.epsilon)
-        return y + moved * self.hold(y / whole), held + moved * self.hold(held / whole)
-
-    def _moved(self, z: Any, held: Any, epsilon: float) -> tuple[Any, Any]:
-        """Return zeros that move with `z`, and with the ledger of its stabiliser; and `z` with that, never zero."""
         nudge = self.nudge(held, epsilon)
-        # What is added has the sign of what it is added to.
-        return z - held + self.entry(EPSILON, nudge, z), held + nudge
+        # What is added has the sign of what it is added to: the sum is never zero.
+        return y + (z - held + self.entry(EPSILON, nudge, z)) * self.hold(y / (held + nudge))
+
+    def stabilised(self, z: Any) -> tuple[Any, Any]:
+        """Return what the flow's epsilon adds to `z`, and one over their sum, as constants; 0 where that is zero."""
+        held = self.hold(z)
+        if not self.epsilon:
+            return 0 * held, self.ratio(self.ops.ones_like(held), held)
+        # What is added has the sign of what it is added to: the sum is never zero.
+        nudge = self.nudge(held, self.epsilon)
+        return nudge, self.hold(1 / (held + nudge))
 
     def activated(self, z: Any, activation: Activation) -> Any:
         """Return ``activation(z)``, elementwise, which passes relevance on as it is (Achtibat et al. 2024, eq. 9)."""

@@ -1,6 +1,7 @@
 """The few array functions that rules are written in, by the name Keras 3 gives them, in each framework."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,15 +30,22 @@ NAMES = (
     "cast",
     "shape",
     "repeat",
+    "transpose",
 )
+
+Backward = Callable[..., tuple[Any, ...]]
+"""Maps these functions, what is held, and a gradient for each value, to a gradient for each source."""
 
 
 @cache
 def keras_ops() -> Any:
     """Return the functions of Keras 3, on whichever backend it runs."""
-    from keras import ops
+    import keras
 
-    return ops
+    found = SimpleNamespace(**{name: getattr(keras.ops, name) for name in NAMES})
+    with_gradient = {"tensorflow": _tensorflow_gradient, "jax": _jax_gradient, "torch": _torch_gradient}
+    found.with_gradient = partial(with_gradient[keras.backend.backend()], found)
+    return found
 
 
 @cache
@@ -57,7 +65,9 @@ def tensorflow_ops() -> Any:
         "sum": tf.reduce_sum,
         "concatenate": tf.concat,
     }
-    return SimpleNamespace(**{name: own.get(name) or getattr(tf, name) for name in NAMES})
+    found = SimpleNamespace(**{name: own.get(name) or getattr(tf, name) for name in NAMES})
+    found.with_gradient = partial(_tensorflow_gradient, found)
+    return found
 
 
 @cache
@@ -71,8 +81,69 @@ def torch_ops() -> Any:
         "tensordot": lambda x, y, axes: torch.tensordot(x, y, dims=axes),
         "expand_dims": torch.unsqueeze,
         "shape": lambda x: tuple(x.shape),
+        "transpose": torch.t,
         "repeat": lambda x, repeats, axis=None: torch.repeat_interleave(x, repeats, dim=axis),
         "convert_to_tensor": lambda x, dtype=None: torch.as_tensor(x, dtype=dtype),
         "cast": lambda x, dtype: x.to(dtype),
     }
     return SimpleNamespace(**{name: own.get(name) or getattr(torch, name, None) for name in NAMES})
+
+
+# ``with_gradient(values, sources, held, backward)`` returns `values`, of which only `sources` get gradients: those that
+# `backward` says. All are tuples of tensors.
+
+
+def _tensorflow_gradient(ops: Any, values: Any, sources: Any, held: Any, backward: Backward) -> Any:
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def run(*sources: Any) -> Any:
+        return tuple(map(tf.identity, values)), lambda *upstream: backward(ops, held, *upstream)
+
+    return run(*sources)
+
+
+def _jax_gradient(ops: Any, values: Any, sources: Any, held: Any, backward: Backward) -> Any:
+    return _jax_operation()(backward, ops, values, sources, held)
+
+
+@cache
+def _jax_operation() -> Any:
+    import jax
+
+    @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+    def run(backward: Backward, ops: Any, values: Any, sources: Any, held: Any) -> Any:
+        return values
+
+    def forward(backward: Backward, ops: Any, values: Any, sources: Any, held: Any) -> Any:
+        return values, held
+
+    def pull(backward: Backward, ops: Any, held: Any, upstream: Any) -> Any:
+        # None is a gradient of zeros.
+        return None, backward(ops, held, *upstream), None
+
+    run.defvjp(forward, pull)
+    return run
+
+
+def _torch_gradient(ops: Any, values: Any, sources: Any, held: Any, backward: Backward) -> Any:
+    return _torch_operation().apply(lambda *upstream: backward(ops, held, *upstream), len(values), *values, *sources)
+
+
+@cache
+def _torch_operation() -> Any:
+    import torch
+
+    class WithGradient(torch.autograd.Function):
+        """Hands values on, and gradients back to what they did not come from."""
+
+        @staticmethod
+        def forward(ctx: Any, pull: Any, count: int, *given: Any) -> Any:
+            ctx.pull, ctx.count = pull, count
+            return tuple(value.clone() for value in given[:count])
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            return (None, None, *[None] * ctx.count, *ctx.pull(*upstream))
+
+    return WithGradient

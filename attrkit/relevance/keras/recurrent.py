@@ -3,6 +3,7 @@
 Only cells have rules. Keras's own loop runs them, with its masks, directions and stacks, and not a fused one.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters.base import Call, Layer
 from attrkit.errors import RefusedError
-from attrkit.relevance.flow import BIAS, Flow
+from attrkit.relevance.flow import BIAS, EPSILON, Flow
 from attrkit.relevance.keras.kernels import weight
 from attrkit.relevance.rule import Rule
 
@@ -43,15 +44,32 @@ def _recurrent(call: Call, flow: Flow) -> Any:
     with ExitStack() as stack:
         readers = {path: _reader(step, project=is_stack) for path, step in steps.items()}
         stack.enter_context(intercepted("call", lambda: cells, readers))
-        if hasattr(layer, "inner_loop"):
+        if not hasattr(layer, "inner_loop"):
+            return loop.call(layer, *args, **call.kwargs)
+
+        def plain(own: Call) -> tuple[Any, None]:
             # Keras 3 would run a fused kernel where it can.
-            plain = {"": lambda own: (loop.inner_loop(layer, *own.args, **own.kwargs), None)}
-            stack.enter_context(intercepted("inner_loop", lambda: [Layer("", "", layer)], plain))
-        return loop.call(layer, *args, **call.kwargs)
+            given = inspect.signature(loop.inner_loop).bind(layer, *own.args, **own.kwargs).arguments
+            return loop.inner_loop(**{**given, "sequences": args[0]}), None
+
+        stack.enter_context(intercepted("inner_loop", lambda: [Layer("", "", layer)], {"": plain}))
+        return loop.call(layer, *call.args, **call.kwargs)
+
+
+class _Projected(NamedTuple):
+    """What the input brings to a cell with gates, (row, ..., unit): apart, because gradients go to the signal only."""
+
+    gates: Any
+    signal: Any
+
+    @property
+    def shape(self) -> Any:
+        """What Keras's loop asks of what it runs over: how many timesteps there are."""
+        return self.signal.shape
 
 
 class _Cell(NamedTuple):
-    """``project(x)`` is what a step needs of the input, (row, ..., unit); ``step`` goes on from there."""
+    """``project(x)`` is what a step needs of the input; ``step`` goes on from there."""
 
     project: Callable[[Any], Any]
     step: Callable[[Any, list[Any]], tuple[Any, list[Any]]]
@@ -92,23 +110,41 @@ def _lstm(cell: Any, flow: Flow, like: Any) -> _Cell:
         apart, _weights(cell, flow, like)
     )
 
-    def project(x: Any) -> Any:
+    recurrent = flow.hold(ops.concatenate([recurrent_gates, recurrent_g], axis=-1))
+    back = flow.hold(ops.transpose(recurrent_g))
+
+    def project(x: Any) -> _Projected:
         gates = flow.hold(ops.tensordot(x, kernel_gates, axes=1) + bias_gates)
-        return ops.concatenate([gates, _signal(flow, x, kernel_g, bias_g)], axis=-1)
+        return _Projected(gates, _signal(flow, x, kernel_g, bias_g))
 
     inside = flow.before_loop(like[:, 0, :1] * recurrent_g[:1])
 
-    def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+    def step(x: _Projected, states: list[Any]) -> tuple[Any, list[Any]]:
         h, c = states
-        gates = flow.hold(x[..., : 3 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
-        gates = flow.hold(cell.recurrent_activation(gates))
+        z = ops.matmul(flow.hold(h), recurrent)
+        gates = flow.hold(cell.recurrent_activation(flow.hold(x.gates) + z[..., : 3 * units]))
         i, f, o = gates[..., :units], gates[..., units : 2 * units], gates[..., 2 * units :]
-        g = inside.node(x[..., 3 * units :] + ops.matmul(h, recurrent_g), cell.activation)
-        signal, c = inside.signal_and_sum(f * c + i * g, cell.activation)
-        h = o * signal
+        into = flow.hold(x.signal) + z[..., 3 * units :]
+        g = flow.hold(cell.activation(into))
+        memory = flow.hold(f * flow.hold(c) + i * g)
+        y = flow.hold(o * cell.activation(memory))
+        (nudge_g, over_g), (nudge_c, over_c) = flow.stabilised(into), flow.stabilised(memory)
+        held = (y, memory, over_c, i * g * over_g, f, nudge_g, nudge_c, back)
+        h, c = ops.with_gradient((y, memory), (x.signal, h, c, inside.zeros_of[EPSILON]), held, _through_lstm)
         return h, [h, c]
 
     return _Cell(project, step)
+
+
+def _through_lstm(ops: Any, held: Any, of_h: Any, of_c: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the gradients that leave a step of an LSTM: of what the input brings, the states, and the stabilisers.
+
+    `Flow.node` of the candidate and, twice, of the memory, written out: a step is made of as few operations as can be.
+    """
+    y, memory, over_c, share_g, f, nudge_g, nudge_c, back = held
+    of_sum = (of_h * y + of_c * memory) * over_c
+    of_signal = of_sum * share_g
+    return of_signal, ops.matmul(of_signal, back), of_sum * f, of_signal * nudge_g + of_sum * nudge_c
 
 
 def _gru(cell: Any, flow: Flow, like: Any) -> _Cell:
@@ -125,22 +161,22 @@ def _gru(cell: Any, flow: Flow, like: Any) -> _Cell:
     bias_gates = bias_gates + bias_h[..., : 2 * units]
     inner = inner_n + flow.entry(BIAS, inner_n, like[:, 0])
 
-    def project(x: Any) -> Any:
+    def project(x: Any) -> _Projected:
         gates = flow.hold(ops.tensordot(x, kernel_gates, axes=1) + bias_gates)
-        return ops.concatenate([gates, _signal(flow, x, kernel_n, bias_n)], axis=-1)
+        return _Projected(gates, _signal(flow, x, kernel_n, bias_n))
 
     inside = flow.before_loop(like[:, 0, :1] * recurrent_n[:1])
 
-    def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+    def step(x: _Projected, states: list[Any]) -> tuple[Any, list[Any]]:
         h = states[0]
-        gates = flow.hold(x[..., : 2 * units]) + ops.matmul(flow.hold(h), recurrent_gates)
+        gates = flow.hold(x.gates) + ops.matmul(flow.hold(h), recurrent_gates)
         gates = flow.hold(cell.recurrent_activation(gates))
         update, reset = gates[..., :units], gates[..., units:]
         if cell.reset_after:
             carried = reset * (ops.matmul(h, recurrent_n) + inner)
         else:
             carried = ops.matmul(reset * h, recurrent_n)
-        n = inside.node(x[..., 2 * units :] + carried, cell.activation)
+        n = inside.node(x.signal + carried, cell.activation)
         h = inside.node(update * h + (1.0 - update) * n)
         return h, [h]
 
