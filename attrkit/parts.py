@@ -76,3 +76,8 @@ def keep_real(values: np.ndarray, other: Any, mask: np.ndarray | None) -> np.nda
             [0., 0.]]])
     """
     return values if mask is None else np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, other)
+
+
+def real_only(values: Parts, masks: Any) -> Any:
+    """Return attributions, 0 at padding: what is drawn there, or a feature's share, is not what the model sees."""
+    return values if masks is None else each(lambda a, mask: keep_real(a, 0, mask), values, masks)

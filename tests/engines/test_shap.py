@@ -486,9 +486,7 @@ def test_too_few_draws(x):
 def test_backgrounds_that_do_not_fit(x, name):
     model, x = gru()[1], x.astype("float32")
     for wrong in (x[0], x[:, :2], x[:0], x * np.nan):
-        with pytest.raises(
-            InputError, match=r"background: baselines must be finite numbers of shape \(baseline, 3, 2\)"
-        ):
+        with pytest.raises(InputError, match=r"background must be finite numbers of shape \(baseline, 3, 2\)"):
             explain(model, x, name, target=0, background=wrong)
     with pytest.raises(InputError, match=r"background= or with baseline=, and both are given"):
         explain(model, x, name, target=0, background=x, baseline=0.5)

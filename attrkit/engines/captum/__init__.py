@@ -5,11 +5,11 @@ classes that replace the gradient of layers get a copy of the model, whose graph
 """
 
 from collections.abc import Callable
-from functools import wraps
 from importlib import import_module
 from typing import Any
 
-from attrkit.errors import AttrkitError, EngineError, MissingDependencyError
+from attrkit.engines._toolkit import offered_method
+from attrkit.errors import MissingDependencyError
 
 # Class of captum.attr -> module of this folder and the function in it.
 _OFFERED = {
@@ -60,19 +60,4 @@ def method(name: str) -> Callable[..., Any]:
         captum = import_module("captum")
     except ImportError as err:
         raise MissingDependencyError(f"captum is needed for 'captum:{name}': pip install 'attrkit[captum]'") from err
-    room, own = _OFFERED[name]
-    function = getattr(import_module(f"{__name__}.{room}"), own)
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (AttrkitError, MemoryError):
-            raise
-        except Exception as err:  # Captum asserts, and raises what torch and scikit-learn do.
-            if type(err).__name__ == "OutOfMemoryError":
-                raise
-            raise EngineError(f"captum.{name} failed: {err or type(err).__name__}") from err
-
-    run.provenance = {"engine": "captum", "engine_version": str(captum.__version__)}  # type: ignore[attr-defined]
-    return run
+    return offered_method("captum", name, _OFFERED, version=str(captum.__version__))

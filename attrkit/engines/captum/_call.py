@@ -1,7 +1,6 @@
 """What Captum is given for a model, and what comes back: tensors on the CPU, samples in groups, seeded draws."""
 
 import copy
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,11 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attrkit.adapters.base import Adapter
+from attrkit.engines._draws import torch_seeded
 from attrkit.errors import EngineError
 from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, row_count, unnamed
-
-# Captum draws from the generators of the process, which have one state for all threads.
-_DRAWING = threading.Lock()
 
 
 class Group(NamedTuple):
@@ -152,7 +149,7 @@ def attribute(
             with ExitStack() as held:
                 held.enter_context(_without_its_notices())
                 if seed is not None:
-                    held.enter_context(_seeded(seed(first)))
+                    held.enter_context(torch_seeded(seed(first)))
                 values = call(group)
             for parts, array, value in zip(found.values(), named.values(), values, strict=True):
                 own = value.detach().cpu().numpy()
@@ -163,11 +160,6 @@ def attribute(
     return unnamed({name: np.concatenate(parts) for name, parts in found.items()})
 
 
-def real_only(values: Parts, masks: Any) -> Any:
-    """Return attributions, 0 at padding: what is drawn there, or a feature's share, is not what the model sees."""
-    return values if masks is None else each(lambda a, mask: keep_real(a, 0, mask), values, masks)
-
-
 @contextmanager
 def _without_its_notices() -> Iterator[None]:
     """Keep back what Captum says of every call: that it sets hooks, and how costly it is."""
@@ -175,29 +167,3 @@ def _without_its_notices() -> Iterator[None]:
         for said in ("Setting (forward, )?backward hooks", "You are providing multiple inputs for Lime"):
             warnings.filterwarnings("ignore", message=rf"\s*{said}", category=UserWarning)
         yield
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed what Captum draws from, and put the user's states back."""
-    import torch
-
-    with _DRAWING, torch.random.fork_rng(devices=[]):
-        state = np.random.get_state()  # noqa: NPY002 - Captum draws from it.
-        try:
-            # Not torch.manual_seed: it would seed the generators of all devices too.
-            torch.default_generator.manual_seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            yield
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
-
-
-def seed_of_sample(seed: int) -> Callable[[int], int]:
-    """Return the seeds of samples, one each: what is drawn for a sample does not depend on batches."""
-    return lambda sample: int(np.random.SeedSequence([seed, sample]).generate_state(1)[0])
-
-
-def seed_of_all(seed: int) -> Callable[[int], int]:
-    """Return one seed for all samples, of a class that draws the same for each."""
-    return lambda sample: int(np.random.SeedSequence([seed]).generate_state(1)[0])

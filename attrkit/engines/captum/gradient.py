@@ -7,8 +7,9 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._baselines import mean_prediction, placed, read_baselines
-from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class, real_only, seed_of_sample
+from attrkit.engines._baselines import mean_prediction, placed, read_baselines
+from attrkit.engines._draws import seed_of_sample
+from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class
 from attrkit.errors import InputError
 from attrkit.method import (
     OUTPUT,
@@ -19,7 +20,7 @@ from attrkit.method import (
     needs_gradient,
     predicted_at,
 )
-from attrkit.parts import Parts, arrays_of, by_name, each, row_count
+from attrkit.parts import Parts, arrays_of, by_name, each, real_only, row_count
 
 QUADRATURES = ("gausslegendre", "riemann_left", "riemann_middle", "riemann_right", "riemann_trapezoid")
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.engines._baselines import mean_prediction, placed, read_baselines
 from attrkit.engines._torch_graph import Graph, graph_of
-from attrkit.engines.captum._baselines import mean_prediction, placed, read_baselines
 from attrkit.engines.captum._call import Group, attribute, captum_class
 from attrkit.engines.captum._refusals import check_rescaled, check_ruled, check_through_relu, torch_module
 from attrkit.errors import ForwardMismatchError
@@ -73,7 +73,9 @@ class _Hooked:
         module = torch_module(model, name)
         shared = {} if own_weights else {id(parameter): parameter for parameter in module.model.parameters()}
         self.adapter = copy.copy(module)
-        self.adapter.model = copy.deepcopy(module.model, shared)
+        # What is copied in inference mode could not be differentiated outside it.
+        with module._torch.inference_mode(False):
+            self.adapter.model = copy.deepcopy(module.model, shared)
         self.adapter.model.eval()
         for layer in self.adapter.model.modules():
             # Captum hooks the tensor that goes into a layer. Where that comes out of another layer with hooks, or goes

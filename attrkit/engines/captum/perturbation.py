@@ -7,11 +7,13 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class, real_only, seed_of_all
-from attrkit.engines.captum._features import at_once, attribute_features, check_features, feature_count, features_of
+from attrkit.engines._draws import seed_of_all
+from attrkit.engines._features import feature_count, features_of
+from attrkit.engines.captum._call import ExplainedOutput, Group, attribute, captum_class
+from attrkit.engines.captum._features import at_once, attribute_features, check_features
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first
-from attrkit.parts import Parts, by_name, row_count
+from attrkit.parts import Parts, by_name, real_only, row_count
 
 
 @checked_first(check_features)

@@ -8,18 +8,13 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._call import ExplainedOutput, captum_class, real_only, seed_of_all
-from attrkit.engines.captum._features import (
-    at_once,
-    attribute_features,
-    check_features,
-    feature_count,
-    features_of,
-    sums_of_features,
-)
+from attrkit.engines._draws import seed_of_all
+from attrkit.engines._features import feature_count, features_of
+from attrkit.engines.captum._call import ExplainedOutput, captum_class
+from attrkit.engines.captum._features import at_once, attribute_features, check_features, sums_of_features
 from attrkit.errors import RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at
-from attrkit.parts import Parts
+from attrkit.parts import Parts, real_only
 
 MOST_FEATURES = 8
 """Features up to which `shapley_values` runs: it goes through all their orders, 40320 of 8."""

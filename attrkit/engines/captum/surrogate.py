@@ -9,18 +9,13 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._call import ExplainedOutput, captum_class, real_only, seed_of_sample
-from attrkit.engines.captum._features import (
-    at_once,
-    attribute_features,
-    check_features,
-    feature_count,
-    features_of,
-    sums_of_features,
-)
+from attrkit.engines._draws import seed_of_sample
+from attrkit.engines._features import feature_count, features_of
+from attrkit.engines.captum._call import ExplainedOutput, captum_class
+from attrkit.engines.captum._features import at_once, attribute_features, check_features, sums_of_features
 from attrkit.errors import AttrkitWarning, InputError, MissingDependencyError
 from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at
-from attrkit.parts import Parts, arrays_of
+from attrkit.parts import Parts, arrays_of, real_only
 
 
 def _check_lime(

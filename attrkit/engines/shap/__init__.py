@@ -5,11 +5,11 @@ adapter's own passes (``_game.py``). ``GradientExplainer`` gets gradients of the
 """
 
 from collections.abc import Callable
-from functools import wraps
 from importlib import import_module
 from typing import Any
 
-from attrkit.errors import AttrkitError, EngineError, MissingDependencyError, RefusedError
+from attrkit.engines._toolkit import offered_method
+from attrkit.errors import MissingDependencyError, RefusedError
 
 # Class of shap -> module of this folder and the function in it.
 _OFFERED = {
@@ -68,23 +68,4 @@ def method(name: str) -> Callable[..., Any]:
         shap = import_module("shap")
     except ImportError as err:
         raise MissingDependencyError(f"shap is needed for 'shap:{name}': pip install 'attrkit[shap]'") from err
-    room, own = _OFFERED[name]
-    function = getattr(import_module(f"{__name__}.{room}"), own)
-    provenance = {"engine": "shap", "engine_version": str(shap.__version__)}
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("background") is not None:
-            # Where samples are compared with that, the baseline that extract records is not what it says.
-            provenance["baseline"] = "each of background"
-        try:
-            return function(*args, **kwargs)
-        except (AttrkitError, MemoryError):
-            raise
-        except Exception as err:  # shap asserts, and raises what torch, TensorFlow and scikit-learn do.
-            if type(err).__name__ == "OutOfMemoryError":
-                raise
-            raise EngineError(f"shap.{name} failed: {err or type(err).__name__}") from err
-
-    run.provenance = provenance  # type: ignore[attr-defined]
-    return run
+    return offered_method("shap", name, _OFFERED, version=str(shap.__version__))

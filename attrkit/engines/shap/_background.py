@@ -5,17 +5,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.engines.captum._baselines import mean_prediction, placed, read_baselines
-from attrkit.engines.captum._call import real_only
+from attrkit.engines._baselines import mean_prediction, placed, read_baselines
 from attrkit.errors import InputError
 from attrkit.method import predicted_at
-from attrkit.parts import Parts, arrays_of, each, row_count
+from attrkit.parts import Parts, arrays_of, each, real_only, row_count
 
 
 def check_background(background: Any, x: Parts | None) -> None:
     """Refuse a background that does not fit the inputs."""
     if background is not None and x is not None:
-        _read(background, x)
+        read_baselines(background, x, least=1, name="background")
 
 
 class Background(NamedTuple):
@@ -49,11 +48,4 @@ def background_of(background: Any, baseline: Parts, x: Parts, masks: Any) -> Bac
         return Background(None, baseline, x, masks)
     if any(array.any() for array in arrays_of(real_only(baseline, masks))):
         raise InputError("samples are compared with background= or with baseline=, and both are given; leave one out")
-    return Background(_read(background, x), baseline, x, masks)
-
-
-def _read(background: Any, x: Parts) -> Parts:
-    try:
-        return read_baselines(background, x, least=1)
-    except InputError as err:
-        raise InputError(f"background: {err}") from err
+    return Background(read_baselines(background, x, least=1, name="background"), baseline, x, masks)

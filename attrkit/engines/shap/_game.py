@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter, LazyRows
-from attrkit.engines.captum._call import _DRAWING, real_only, seed_of_sample
-from attrkit.engines.captum._features import feature_count, features_of
+from attrkit.engines._draws import DRAWING, seed_of_sample
+from attrkit.engines._features import feature_count, features_of
 from attrkit.engines.shap._background import Background, background_of, check_background
 from attrkit.errors import EngineError
 from attrkit.method import OUTPUT, attribution, measured
-from attrkit.parts import Parts, by_name, each, row_count, unnamed
+from attrkit.parts import Parts, by_name, each, real_only, row_count, unnamed
 
 
 def check_game(model: Adapter, x: Parts | None, *, background: Any = None, feature_mask: Any = None) -> None:
@@ -184,7 +184,7 @@ def _game(
 def seeded(seed: int) -> Iterator[None]:
     """Seed numpy's generator, from which shap draws, and put its state back; keep back what is logged of cost."""
     logs = [logging.getLogger(name) for name in ("shap", "tensorflow")]
-    with _DRAWING:
+    with DRAWING:
         state, levels = np.random.get_state(), [log.level for log in logs]  # noqa: NPY002 - shap draws from it.
         try:
             for log in logs:

@@ -11,7 +11,7 @@ import numpy as np
 
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters.base import Adapter
-from attrkit.engines.captum._call import _seeded
+from attrkit.engines._draws import torch_seeded
 from attrkit.engines.shap._game import seeded
 from attrkit.errors import AttrkitError, MissingDependencyError
 from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, unnamed
@@ -73,7 +73,7 @@ def host_of(model: Adapter, gradients: Gradients) -> Host:
     if isinstance(model, TensorFlowAdapter):
         return Host(_tensorflow(gradients), np.asarray, seeded, nullcontext())
     # There shap draws noise from torch's generator, which its own rseed does not seed.
-    return Host(_torch(gradients), _tensor, _seeded, _recorded())
+    return Host(_torch(gradients), _tensor, torch_seeded, _recorded())
 
 
 def _tensorflow(gradients: Gradients) -> Any:

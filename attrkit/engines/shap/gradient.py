@@ -7,12 +7,12 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._call import real_only, seed_of_sample
+from attrkit.engines._draws import seed_of_sample
 from attrkit.engines.shap._background import background_of, check_background
 from attrkit.engines.shap._hosts import Gradients, check_host, host_of
 from attrkit.errors import EngineError, InputError
 from attrkit.method import OUTPUT, attribution, checked_first, measured, needs_gradient
-from attrkit.parts import Parts, arrays_of, by_name, each, row_count, unnamed
+from attrkit.parts import Parts, arrays_of, by_name, each, real_only, row_count, unnamed
 
 
 def _check(

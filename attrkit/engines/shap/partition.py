@@ -9,7 +9,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._features import feature_count
+from attrkit.engines._features import feature_count
 from attrkit.engines.shap._game import Game, check_game, play
 from attrkit.errors import AttrkitWarning
 from attrkit.method import checked_first

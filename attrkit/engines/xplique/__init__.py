@@ -6,11 +6,11 @@ that it runs on models of any framework. The classes that replace the gradient o
 
 import warnings
 from collections.abc import Callable
-from functools import wraps
 from importlib import import_module
 from typing import Any
 
-from attrkit.errors import AttrkitError, EngineError, MissingDependencyError, RefusedError
+from attrkit.engines._toolkit import offered_method
+from attrkit.errors import MissingDependencyError, RefusedError
 
 # Class of xplique.attributions -> module of this folder and the function in it.
 _OFFERED = {
@@ -76,19 +76,4 @@ def method(name: str) -> Callable[..., Any]:
             import_module("xplique.attributions")
     except ImportError as err:
         raise MissingDependencyError(f"xplique is needed for 'xplique:{name}': pip install 'attrkit[xplique]'") from err
-    room, own = _OFFERED[name]
-    function = getattr(import_module(f"{__name__}.{room}"), own)
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (AttrkitError, MemoryError):
-            raise
-        except Exception as err:  # xplique asserts, and raises what TensorFlow and scikit-learn do.
-            if type(err).__name__ == "ResourceExhaustedError":
-                raise
-            raise EngineError(f"xplique.{name} failed: {err or type(err).__name__}") from err
-
-    run.provenance = {"engine": "xplique", "engine_version": str(xplique.__version__)}  # type: ignore[attr-defined]
-    return run
+    return offered_method("xplique", name, _OFFERED, version=str(xplique.__version__))

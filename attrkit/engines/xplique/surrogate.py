@@ -9,7 +9,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.captum._features import feature_count, features_of
+from attrkit.engines._features import feature_count, features_of
 from attrkit.engines.xplique._call import Explained, attribute, drawing, seed_of
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at

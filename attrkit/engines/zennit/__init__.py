@@ -5,13 +5,11 @@ gradient. So the graph of the model is looked at first, and zennit gets a copy o
 """
 
 from collections.abc import Callable
-from functools import wraps
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+from attrkit.engines._toolkit import offered_method
 from attrkit.engines.zennit._rooms import load
-from attrkit.errors import AttrkitError, EngineError
 
 # Class of zennit.composites -> module of this folder and the function in it.
 _OFFERED = {
@@ -51,19 +49,4 @@ def method(name: str) -> Callable[..., Any]:
         If zennit is not installed.
     """
     load(f"zennit:{name}")
-    module, own = _OFFERED[name]
-    function = getattr(import_module(f"{__name__}.{module}"), own)
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (AttrkitError, MemoryError):
-            raise
-        except Exception as err:  # zennit raises what torch does.
-            if type(err).__name__ == "OutOfMemoryError":
-                raise
-            raise EngineError(f"zennit.{name} failed: {err or type(err).__name__}") from err
-
-    run.provenance = {"engine": "zennit", "engine_version": version("zennit")}  # type: ignore[attr-defined]
-    return run
+    return offered_method("zennit", name, _OFFERED, version=version("zennit"))

@@ -10,15 +10,16 @@ from attrkit.errors import InputError
 from attrkit.parts import Parts, by_name, each, keep_real, row_count, unnamed
 
 
-def read_baselines(baselines: Any, x: Parts, *, least: int) -> Parts:
-    """Return baselines that every sample is compared with, of shape (baseline, timestep[, channel]) a part."""
+def read_baselines(baselines: Any, x: Parts, *, least: int, name: str = "baselines") -> Parts:
+    """Return baselines that every sample is compared with, of shape (baseline, timestep[, channel]) a part.
+
+    ``name`` is what the option is called that they came by.
+    """
     named = by_name(x)
     if isinstance(x, Mapping):
         if not isinstance(baselines, Mapping) or set(baselines) != set(named):
-            raise InputError(
-                f"baselines must be a dict by input name, of {list(named)}, got {type(baselines).__name__}"
-            )
-        given = {name: baselines[name] for name in named}
+            raise InputError(f"{name} must be a dict by input name, of {list(named)}, got {type(baselines).__name__}")
+        given = {part: baselines[part] for part in named}
     else:
         given = by_name(baselines)
 
@@ -29,14 +30,14 @@ def read_baselines(baselines: Any, x: Parts, *, least: int) -> Parts:
         if values.shape[1:] != own.shape[1:] or len(values) < least or not np.isfinite(values).all():
             sizes = ", ".join(map(str, own.shape[1:]))
             raise InputError(
-                f"baselines must be finite numbers of shape (baseline, {sizes}), at least {least} of them, which each "
+                f"{name} must be finite numbers of shape (baseline, {sizes}), at least {least} of them, which each "
                 f"sample is compared with; got shape {values.shape}"
             )
         return values
 
-    found = {name: read(values, named[name]) for name, values in given.items()}
+    found = {part: read(values, named[part]) for part, values in given.items()}
     if len({len(values) for values in found.values()}) > 1:
-        raise InputError("baselines must be equally many for each input")
+        raise InputError(f"{name} must be equally many for each input")
     read_parts: Parts = unnamed(found)
     return read_parts
 

@@ -1,0 +1,48 @@
+"""A function of ours around one of a toolkit's, as a method."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+from attrkit.errors import AttrkitError, EngineError
+
+# How TensorFlow and torch call it; MemoryError is Python's own.
+_OUT_OF_MEMORY = ("OutOfMemoryError", "ResourceExhaustedError")
+
+
+def offered_method(
+    engine: str, name: str, offered: Mapping[str, tuple[str, str]], *, version: str
+) -> Callable[..., Any]:
+    """Return the method that runs what a toolkit calls `name`; what fails below it is an `EngineError`.
+
+    Parameters
+    ----------
+    engine : str
+        Name of the toolkit, and of its room here.
+    name : str
+    offered : mapping of str to (str, str)
+        Name -> module of the toolkit's room, and the function in it.
+    version : str
+        Of the toolkit; both go into the attribute ``provenance``.
+    """
+    room, own = offered[name]
+    function = getattr(import_module(f"attrkit.engines.{engine}.{room}"), own)
+    provenance = {"engine": engine, "engine_version": version}
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("background") is not None:
+            # Where samples are compared with that, the baseline that extract records is not what it says.
+            provenance["baseline"] = "each of background"
+        try:
+            return function(*args, **kwargs)
+        except (AttrkitError, MemoryError):
+            raise
+        except Exception as err:  # Toolkits assert, and raise what the frameworks and scikit-learn do.
+            if type(err).__name__ in _OUT_OF_MEMORY:
+                raise
+            raise EngineError(f"{engine}.{name} failed: {err or type(err).__name__}") from err
+
+    run.provenance = provenance  # type: ignore[attr-defined]
+    return run
