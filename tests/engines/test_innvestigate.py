@@ -112,6 +112,17 @@ def test_gradients_through_recurrent_layers(x, memory):
     assert ds.attrs["explained_before"] == "softmax"
 
 
+def test_gradients_through_multi_head_attention(x):
+    inputs = layers.Input((STEPS, CHANNELS))
+    hidden = layers.Dense(8)(inputs)
+    pooled = layers.GlobalAveragePooling1D()(layers.MultiHeadAttention(2, 4)(hidden, hidden))
+    model = with_biases(keras.Model(inputs, layers.Dense(2)(pooled)))
+    own = attrkit.extract(model, x, "gradient", target=1, show_progress=False)
+    agree(extract(model, x, "gradient", target=1)["attribution"].values, own["attribution"].values)
+    with pytest.raises(RefusedError, match=r"no rule for .*MultiHeadAttention"):
+        extract(model, x, "lrp.z", target=1)
+
+
 def test_masked_steps_get_nothing(x):
     x[:, 20:] = 0
     model = sequential(layers.Masking(), layers.LSTM(4), layers.Dense(1))

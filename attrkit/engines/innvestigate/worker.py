@@ -185,7 +185,10 @@ def readable(keras: Any, config: Any, custom: dict[str, Any]) -> Any:
     known = {"name", "trainable", "dtype", "batch_input_shape"}
     for base in cls.__mro__[:-1]:
         known |= set(inspect.signature(base.__init__).parameters) - {"batch_shape"}
-    return {**config, "config": {key: value for key, value in config["config"].items() if key in known}}
+    # Keras 2 asks for these, and Keras 3 has not written them: without, weights are made with the first call.
+    asked = dict.fromkeys(("query_shape", "key_shape", "value_shape")) if kind == "MultiHeadAttention" else {}
+    known |= set(asked)
+    return {**config, "config": asked | {key: value for key, value in config["config"].items() if key in known}}
 
 
 def imported(place: str) -> Any:
