@@ -38,7 +38,7 @@ SAME: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "captum:Saliency": ("gradient", {}),
     "innvestigate:gradient": ("gradient", {}),
     "innvestigate:input_t_gradient": ("input_x_gradient", {}),
-    "innvestigate:integrated_gradients": ("integrated_gradients", {}),
+    "innvestigate:integrated_gradients": ("integrated_gradients", {"n_steps": 64, "quadrature": "left"}),
     **{
         f"innvestigate:{rule}": ("lrp", {"composite": replace(COMPOSITES["innvestigate"], kernel=kernel)})
         for rule, kernel in {
@@ -51,7 +51,7 @@ SAME: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     },
     "shap:KernelExplainer": ("shap:ExactExplainer", {"feature_mask": "timestep"}),
     "xplique:GradientInput": ("input_x_gradient", {}),
-    "xplique:IntegratedGradients": ("integrated_gradients", {}),
+    "xplique:IntegratedGradients": ("integrated_gradients", {"n_steps": 50, "quadrature": "trapezoid"}),
     "xplique:Occlusion": ("occlusion", {}),
     "zennit:EpsilonPlus": (
         "lrp",
@@ -65,13 +65,16 @@ GIVEN: Mapping[str, Mapping[str, Any]] = {
     "captum:DeepLiftShap": {"baselines": np.zeros((2, STEPS, CHANNELS))},
     "captum:GradientShap": {"baselines": np.zeros((2, STEPS, CHANNELS)), "n_samples": 50},
     "captum:KernelShap": {"n_samples": 100},
+    "innvestigate:deep_taylor.bounded": {"low": -4.0, "high": 4.0},
+    "innvestigate:lrp": {"rule": "Z"},
+    "innvestigate:lrp.alpha_beta": {"alpha": 2, "beta": 1},
+    "innvestigate:lrp.sequential_preset_b_flat_until_idx": {"until_layer_idx": 1},
     "captum:Occlusion": {"sliding_window_shapes": (1, 1)},
     # All orders of the features: of four, 24.
     "captum:ShapleyValues": {"feature_mask": np.arange(STEPS)[:, None] // 2},
     "captum:ShapleyValueSampling": {"feature_mask": "timestep"},
     "shap:ExactExplainer": {"feature_mask": "timestep"},
     "shap:KernelExplainer": {"feature_mask": "timestep"},
-    "xplique:IntegratedGradients": {"steps": 100},
     "xplique:KernelShap": {"nb_samples": 200},
     "xplique:Lime": {"nb_samples": 200},
     "xplique:Rise": {"nb_samples": 200},

@@ -10,7 +10,7 @@ from attrkit.errors import InputError
 from attrkit.method import OUTPUT, attribution, measured, needs_gradient, predicted_at
 from attrkit.parts import Parts, each
 
-QUADRATURES = ("gauss_legendre", "midpoint")
+QUADRATURES = ("gauss_legendre", "midpoint", "trapezoid", "left")
 
 
 @needs_gradient
@@ -38,8 +38,9 @@ def integrated_gradients(
         Where the line starts.
     n_steps : int, default 64
         Gradients a sample.
-    quadrature : {"gauss_legendre", "midpoint"}
-        Where on the line the gradients are taken, and their weights.
+    quadrature : {"gauss_legendre", "midpoint", "trapezoid", "left"}
+        Where on the line the gradients are taken, and their weights. The first needs the fewest steps. The last two are
+        the sums of xplique, with both ends, and of iNNvestigate, from the baseline on without the end.
 
     Returns
     -------
@@ -53,16 +54,24 @@ def integrated_gradients(
     InputError
         If `n_steps` is below 1 or the quadrature unknown.
     """
-    n_steps = whole_number(n_steps, "n_steps", least=1)
-    if quadrature == "gauss_legendre":
-        nodes, weights = np.polynomial.legendre.leggauss(n_steps)
-        alphas, weights = (nodes + 1) / 2, weights / 2
-    elif quadrature == "midpoint":
-        alphas, weights = (np.arange(n_steps) + 0.5) / n_steps, np.full(n_steps, 1 / n_steps)
-    else:
-        raise InputError(f"unknown quadrature {quadrature!r}; accepted are {', '.join(QUADRATURES)}")
+    alphas, weights = _nodes(quadrature, n_steps)
     start = each(lambda b, a: np.broadcast_to(b, a.shape), baseline, x)
     slopes = model.path_gradient(x, target, baseline=start, alphas=alphas, weights=weights)
     values = each(lambda a, b, slope: (a - b) * slope, x, start, slopes)
     found = measured(values, predicted_at(model, x, target, baseline), prediction, target)
     return {"attribution": attribution(values, long_name="integrated gradients", units=OUTPUT), **found}
+
+
+def _nodes(quadrature: str, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return places on the line, from 0 at the baseline to 1, and their weights."""
+    if quadrature not in QUADRATURES:
+        raise InputError(f"unknown quadrature {quadrature!r}; accepted are {', '.join(QUADRATURES)}")
+    n_steps = whole_number(n_steps, "n_steps", least=2 if quadrature == "trapezoid" else 1)
+    if quadrature == "gauss_legendre":
+        nodes, weights = np.polynomial.legendre.leggauss(n_steps)
+        return (nodes + 1) / 2, weights / 2
+    if quadrature == "trapezoid":
+        weights = np.full(n_steps, 1 / (n_steps - 1))
+        weights[[0, -1]] /= 2
+        return np.linspace(0, 1, n_steps), weights
+    return (np.arange(n_steps) + (0.5 if quadrature == "midpoint" else 0)) / n_steps, np.full(n_steps, 1 / n_steps)

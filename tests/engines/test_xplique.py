@@ -118,10 +118,8 @@ def test_gradients_are_those_of_attrkit_and_of_xplique(x, kind):
     agree(times, by_hand(hand, x, "GradientInput"))
 
     ds = explain(model, x, "IntegratedGradients", target=TARGETS, steps=9, baseline=0.5)
-    alphas, weights = np.linspace(0, 1, 9), np.array([0.5, *[1] * 7, 0.5]) / 8
-    points = 0.5 + alphas[:, None, None, None] * (x - 0.5)
-    gradients = own(model, points.reshape(27, *x.shape[1:]), "gradient", target=np.tile(TARGETS, 9))["attribution"]
-    agree(ds["attribution"], (x - 0.5) * np.tensordot(weights, gradients.values.reshape(9, *x.shape), 1))
+    options = {"n_steps": 9, "quadrature": "trapezoid", "baseline": 0.5}
+    agree(ds["attribution"], own(model, x, "integrated_gradients", target=TARGETS, **options)["attribution"])
     agree(ds["attribution"], by_hand(hand, x, "IntegratedGradients", steps=9, baseline_value=0.5))
     change = np.asarray(hand(x) - hand(np.full_like(x, 0.5)))[np.arange(3), TARGETS]
     total = ds["attribution"].sum(("timestep", "channel"))

@@ -130,7 +130,7 @@ def test_a_linear_model_is_explained_in_closed_form(x):
     constant = np.broadcast_to(weights, x.shape)
     np.testing.assert_allclose(explain(model, x, "gradient")["attribution"], constant, rtol=1e-5)
     np.testing.assert_allclose(explain(model, x, "input_x_gradient")["attribution"], x * weights, rtol=1e-5)
-    for quadrature in ("gauss_legendre", "midpoint"):
+    for quadrature in ("gauss_legendre", "midpoint", "trapezoid", "left"):
         ds = explain(model, x, "integrated_gradients", baseline=baseline, n_steps=3, quadrature=quadrature)
         np.testing.assert_allclose(ds["attribution"], exact, atol=1e-5)
         np.testing.assert_allclose(ds["completeness_gap"], 0, atol=1e-5)
