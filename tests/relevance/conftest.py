@@ -22,6 +22,8 @@ def precision(keras):
     """float64 where Keras computes in it: on TensorFlow only; layers made in the test are of this type."""
     name = "float64" if keras.backend.backend() == "tensorflow" else "float32"
     before = keras.backend.floatx()
+    # Keras 3 settles the type of layers with the first that is made, in whichever test.
+    keras.backend.clear_session()
     keras.backend.set_floatx(name)
     keras.utils.set_random_seed(7)
     yield name
