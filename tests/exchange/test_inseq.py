@@ -189,7 +189,7 @@ def test_files_that_do_not_belong_together_are_refused():
         b'{"__instance_type__": ["os", "system"], "attributes": {"command": "true"}}',
         b'{"__instance_type__": "inseq.x", "attributes": {}}',
         b'{"__instance_type__": ["inseq.data.attribution", "FeatureAttributionOutput"], "attributes": {"info": 3}}',
-        gzip.compress(b"{}"),
+        gzip.compress(b"{}", mtime=0),
     ],
 )
 def test_other_files_are_refused(content, tmp_path):
@@ -199,7 +199,7 @@ def test_other_files_are_refused(content, tmp_path):
         attrkit.from_inseq(path)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"{}")[:12], b"\x1f\x8b broken"])
+@pytest.mark.parametrize("content", [gzip.compress(b"{}", mtime=0)[:12], b"\x1f\x8b broken"])
 def test_broken_archives_are_refused(content, tmp_path):
     path = tmp_path / "file.json.gz"
     path.write_bytes(content)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+import shap
 import xarray as xr
 
 import attrkit
 from attrkit.errors import InputError, SchemaError
 
-shap = pytest.importorskip("shap")
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 6, 3))
