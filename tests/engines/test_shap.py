@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import shap
 import tensorflow as tf
 from tensorflow import keras
 
@@ -21,8 +22,6 @@ from attrkit.errors import (
     MissingDependencyError,
     RefusedError,
 )
-
-shap = pytest.importorskip("shap")
 
 pytestmark = [
     # A mean over draws misses some of the change in output, which `completeness_gap` is there to say.
@@ -523,7 +522,8 @@ def test_names():
 def test_gradients_that_are_not_there(x):
     with pytest.raises(RefusedError, match="numpy"):
         explain(curved, x, "Gradient")
-    jax_numpy = pytest.importorskip("jax.numpy")
+    import jax.numpy as jax_numpy
+
     if "torch" not in sys.modules:
         model = attrkit.adapt(lambda x: jax_numpy.tanh(x).sum((1, 2)), framework="jax")
         with pytest.raises(MissingDependencyError, match=r"on torch for all others: pip install 'attrkit\[torch\]'"):

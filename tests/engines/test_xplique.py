@@ -27,7 +27,7 @@ from attrkit.errors import (
 )
 
 with warnings.catch_warnings():
-    attributions = pytest.importorskip("xplique.attributions")
+    import xplique.attributions as attributions
 
 layers = keras.layers
 quiet = pytest.mark.filterwarnings("ignore::attrkit.errors.CompletenessWarning")
@@ -449,7 +449,8 @@ def test_functions_in_double_precision(x):
 
 
 def test_functions_of_jax(x):
-    jnp = pytest.importorskip("jax.numpy")
+    import jax.numpy as jnp
+
     function = attrkit.adapt(lambda given: jnp.sum(given**2, axis=(1, 2))[:, None], framework="jax")
     agree(explain(function, x, "Saliency")["attribution"], 2 * abs(x))
     agree(explain(function, x, "GradientInput")["attribution"], 2 * x**2)

@@ -8,7 +8,6 @@ import xarray as xr
 import attrkit
 from attrkit.errors import InputError, SchemaError
 
-
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 6, 3))
 VALUES = RNG.normal(size=(4, 6, 3, 2))

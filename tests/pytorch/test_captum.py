@@ -20,8 +20,6 @@ from attrkit.errors import (
 )
 from tests.pytorch.common import Written, drawn
 
-pytest.importorskip("captum")
-
 quiet = pytest.mark.filterwarnings("ignore::attrkit.errors.CompletenessWarning")
 
 

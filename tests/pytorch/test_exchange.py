@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from captum import attr
 from torch import nn
 
 import attrkit
 from attrkit.errors import InputError
-
-attr = pytest.importorskip("captum.attr")
 
 FIRST = ("sample", "channel", "timestep")
 

@@ -4,13 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+import shap
 import torch
 from torch import nn
 
 import attrkit
 from attrkit.errors import RefusedError
-
-shap = pytest.importorskip("shap")
 
 pytestmark = pytest.mark.filterwarnings("ignore::attrkit.errors.CompletenessWarning")
 
