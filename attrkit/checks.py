@@ -6,6 +6,11 @@ from typing import Any
 from attrkit.errors import InputError
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a plain number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def whole_number(value: Any, name: str, *, least: int) -> int:
     """Return a whole number from `least` on, or refuse it.
 

@@ -54,6 +54,17 @@ def row_count(parts: Parts) -> int:
     return len(arrays_of(parts)[0])
 
 
+def laid_flat(parts: Parts) -> np.ndarray:
+    """Return all values of each row beside each other, of shape (row, value)."""
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays_of(parts)], axis=1)
+
+
+def apart(values: np.ndarray, parts: Parts) -> Any:
+    """Undo `laid_flat` of arrays like `parts`: return values by part, each of shape (row, value)."""
+    cuts = np.cumsum([array[0].size for array in arrays_of(parts)])[:-1]
+    return unnamed(dict(zip(by_name(parts), np.split(values, cuts, axis=1), strict=True)))
+
+
 def row_sums(parts: Parts) -> np.ndarray:
     """Return the sum of each row over all parts, in float64."""
     return np.sum([array.reshape(len(array), -1).sum(axis=1, dtype=float) for array in arrays_of(parts)], axis=0)

@@ -63,8 +63,9 @@ class JaxAdapter(Adapter):
             self._set_state(after)
         return [(name, _array(value)) for name, value in outputs.items()]
 
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
-        return self._jax.device_put((x, baseline, context, {name: np.zeros_like(a) for name, a in x.items()}))
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
+        totals = {name: np.zeros((len(a), n_sums, *a.shape[1:]), a.dtype) for name, a in x.items()}
+        return self._jax.device_put((x, baseline, context, totals))
 
     def _path_add(self, sums: Any, rows: PathRows) -> Any:
         x, baseline, context, totals = sums
@@ -76,7 +77,7 @@ class JaxAdapter(Adapter):
 
     def _add_gradients(self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, rows: Any) -> Any:
         def by_row(values: Any, like: Any) -> Any:
-            return values.astype(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+            return values.astype(like.dtype).reshape(*values.shape, *[1] * (like.ndim - 1))
 
         points = {}
         for name, values in x.items():
@@ -104,7 +105,7 @@ class JaxAdapter(Adapter):
         if not reached:
             raise no_path()
         return {
-            name: total.at[rows.sample].add(by_row(rows.weight, total) * gradients[name])
+            name: total.at[rows.sample].add(by_row(rows.weight, gradients[name]) * gradients[name][:, None])
             for name, total in totals.items()
         }
 

@@ -48,9 +48,9 @@ class TensorFlowAdapter(Adapter):
         outputs = forward(*map(self._tf.constant, feed.values()))
         return [(name, _array(value)) for name, value in outputs.items()]
 
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
         constant = self._tf.constant
-        totals = [self._tf.zeros_like(values) for values in x.values()]
+        totals = [self._tf.zeros((len(a), n_sums, *a.shape[1:]), a.dtype) for a in x.values()]
         whole = [*map(constant, x.values()), *map(constant, baseline.values()), *map(constant, context.values())]
         return tuple(x), tuple(context), whole, totals
 
@@ -100,7 +100,7 @@ class TensorFlowAdapter(Adapter):
             return [
                 total
                 if gradient is None
-                else tf.tensor_scatter_nd_add(total, sample[:, None], _by_row(tf, weight, gradient) * gradient)
+                else tf.tensor_scatter_nd_add(total, sample[:, None], _by_sum(tf, weight, gradient) * gradient[:, None])
                 for total, gradient in zip(totals, gradients, strict=True)
             ]
 
@@ -180,3 +180,8 @@ def _by_name(names: Sequence[str], tensors: Sequence[Any]) -> dict[str, Any]:
 def _by_row(tf: Any, values: Any, like: Any) -> Any:
     """Give one value a row the dims of an array."""
     return tf.reshape(tf.cast(values, like.dtype), [-1] + [1] * (len(like.shape) - 1))
+
+
+def _by_sum(tf: Any, weight: Any, like: Any) -> Any:
+    """Give weights of shape (row, sum) the dims of gradients of shape (row, 1, ...)."""
+    return tf.reshape(tf.cast(weight, like.dtype), [-1, weight.shape[1]] + [1] * (len(like.shape) - 1))

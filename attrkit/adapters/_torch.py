@@ -66,10 +66,10 @@ class TorchAdapter(Adapter):
             outputs, _ = self._run(self._tensors(feed), {}, False)
             return [(name, self._array(value)) for name, value in outputs.items()]
 
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
         with self._torch.inference_mode(False):
             tensors = self._tensors(x)
-            totals = {name: self._torch.zeros_like(values) for name, values in tensors.items()}
+            totals = {name: a.new_zeros((len(a), n_sums, *a.shape[1:])) for name, a in tensors.items()}
             return tensors, self._tensors(baseline), self._tensors(context), totals
 
     def _path_add(self, sums: Any, rows: PathRows) -> Any:
@@ -77,7 +77,8 @@ class TorchAdapter(Adapter):
         x, baseline, context, totals = sums
 
         def by_row(values: np.ndarray, like: Any) -> Any:
-            return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
+            moved = torch.tensor(values, dtype=like.dtype, device=like.device)
+            return moved.reshape(*values.shape, *[1] * (like.ndim - 1))
 
         with torch.inference_mode(False):
             at = torch.tensor(rows.sample, device=self._device)
@@ -101,7 +102,7 @@ class TorchAdapter(Adapter):
             for total, gradient in zip(totals.values(), gradients, strict=True):
                 # None for one of several inputs, which the explained output does not depend on.
                 if gradient is not None:
-                    total.index_add_(0, at, by_row(rows.weight, gradient) * gradient)
+                    total.index_add_(0, at, by_row(rows.weight, gradient) * gradient[:, None])
         return sums
 
     def _path_end(self, sums: Any) -> Feed:

@@ -90,7 +90,10 @@ Feed = dict[str, np.ndarray]
 
 
 class PathRows(NamedTuple):
-    """Rows of one pass of the path gradient, arrays of shape (row, ...): a row is one sample at one step."""
+    """Rows of one pass of the path gradient, arrays of shape (row, ...): a row is one sample at one step.
+
+    ``weight`` is of shape (row, sum): the weight of a row's gradient in each of the sums.
+    """
 
     sample: np.ndarray
     alpha: np.ndarray
@@ -143,6 +146,9 @@ class Adapter(ABC):
         Rows a forward or gradient pass holds; a row is one sample at one step of a path.
     cost : Counter
         Rows evaluated so far: ``forward_evaluations`` and ``gradient_evaluations``.
+    first_sample : int
+        Number of the first sample of `x` among all that are explained, where they come in chunks: what is drawn at
+        random for a sample depends on its number.
     """
 
     framework: ClassVar[str]
@@ -154,6 +160,7 @@ class Adapter(ABC):
         self.batch_size = DEFAULT_BATCH_SIZE
         self.show_progress = False
         self.cost: Counter[str] = Counter()
+        self.first_sample = 0
         self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
         # Copies with other settings share both.
@@ -203,10 +210,10 @@ class Adapter(ABC):
         *,
         baseline: Parts | None = None,
         alphas: Sequence[float] | np.ndarray = (1.0,),
-        weights: Sequence[float] | np.ndarray = (1.0,),
+        weights: Sequence[Any] | np.ndarray = (1.0,),
         noise: Noise | None = None,
     ) -> Any:
-        r"""Return a weighted sum of gradients along the way from a baseline to the input.
+        r"""Return a weighted sum of gradients along the way from a baseline to the input, or several such sums.
 
         .. math:: G_i = \sum_k w_k \nabla f_{t_i}\big(b_i + \alpha_k (x_i - b_i) + \varepsilon_{ik}\big)
 
@@ -217,14 +224,16 @@ class Adapter(ABC):
             Index into the outputs laid flat.
         baseline : Parts broadcastable to the shape of `x`, optional
             Where the way starts; zeros if not given.
-        alphas, weights : sequence of float, of one length
-            Points on the way, 0 at the baseline and 1 at the input, and the weight of the gradient at each.
+        alphas : sequence of float of shape (step,)
+            Points on the way, 0 at the baseline and 1 at the input.
+        weights : sequence of float of shape (step,) or (step, sum)
+            The weight of the gradient at each point; in each of several sums of the same gradients.
         noise : callable, optional
             Adds noise to each point.
 
         Returns
         -------
-        Parts of the shape of `x`
+        Parts of the shape of `x`; for several sums of shape (sum, sample, timestep[, channel])
 
         Notes
         -----
@@ -238,17 +247,19 @@ class Adapter(ABC):
         start = each(np.zeros_like, x) if baseline is None else baseline
         start = each(lambda b, a: np.broadcast_to(np.asarray(b, a.dtype), a.shape), start, x)
         group_size, step_rows = min(self.batch_size, n_samples), min(self.batch_size, n_samples * n_steps)
-        out = each(np.empty_like, x)
+        single, weights = weights.ndim == 1, weights.reshape(n_steps, -1)
+        out = each(lambda a: np.empty((weights.shape[1], *a.shape), a.dtype), x)
         with self._bar("gradients", n_samples * n_steps) as bar:
             for first_sample in range(0, n_samples, group_size):
                 group = np.arange(first_sample, min(first_sample + group_size, n_samples))
                 padded = _pad(group, group_size)
                 points = self._feed(each(lambda a, g=padded: a[g], x), None)
-                _check_differentiable(points)
+                check_differentiable(points)
                 sums = self._path_begin(
                     points,
                     self._feed(each(lambda a, g=padded: a[g], start), None),
                     {name: values[padded] for name, values in self.question.context.items()},
+                    weights.shape[1],
                 )
                 samples, steps = np.repeat(np.arange(len(group)), n_steps), np.tile(np.arange(n_steps), len(group))
                 for first in range(0, len(samples), step_rows):
@@ -265,10 +276,10 @@ class Adapter(ABC):
                     bar.update(count)
                 found = self._path_end(sums)
                 for name, key in self._keys(x).items():
-                    values = found[key].reshape(group_size, *_part(x, name).shape[1:])
-                    _part(out, name)[group] = values[: len(group)]
+                    values = found[key].reshape(group_size, -1, *_part(x, name).shape[1:])
+                    _part(out, name)[:, group] = values[: len(group)].swapaxes(0, 1)
                 self.cost["gradient_evaluations"] += len(samples)
-        return out
+        return each(lambda a: a[0], out) if single else out
 
     def rewritten_gradient(
         self, x: Parts, target: np.ndarray, rewrite: Rewrite, *, prediction: np.ndarray
@@ -302,7 +313,7 @@ class Adapter(ABC):
         done = 0
         keys = self._keys(x)
         for feed, rows in self._batches(x, "relevance"):
-            _check_differentiable({key: feed[key] for key in keys.values()})
+            check_differentiable({key: feed[key] for key in keys.values()})
             leaves = rewrite.leaves(feed)
             wanted = _pad(target[done : done + rows], rows_of(feed))
             named, gradients = self._rewritten(feed, leaves, rewrite, wanted)
@@ -322,7 +333,7 @@ class Adapter(ABC):
                 others.setdefault(key, []).append(products[key])
             done += rows
             self.cost["gradient_evaluations"] += rows
-        scale, difference = _difference(prediction, np.concatenate(predictions))
+        scale, difference = difference_of(prediction, np.concatenate(predictions))
         if not difference <= self.precision * scale:
             raise ForwardMismatchError(
                 f"the pass with other rules predicts something else than the model, by {difference:.3g} (largest "
@@ -484,7 +495,7 @@ class Adapter(ABC):
         return np.concatenate([values.reshape(len(values), -1) for values in flat], axis=1)
 
     def _check_forward(self, expected: np.ndarray, got: np.ndarray) -> None:
-        scale, difference = _difference(expected, got)
+        scale, difference = difference_of(expected, got)
         if not difference <= self.precision * scale:
             raise ForwardMismatchError(
                 f"reading layers changed the predictions by {difference:.3g} (largest prediction {scale:.3g}); "
@@ -506,9 +517,9 @@ class Adapter(ABC):
                 f"{int((~np.isfinite(among)).sum())} of the model's {among.size} outputs for the first batch are NaN "
                 "or infinite; there is nothing to explain"
             )
-        scale, difference = _difference(among[:1], alone[:1])
+        scale, difference = difference_of(among[:1], alone[:1])
         if difference <= 10 * self.precision * scale:
-            scale, difference = _difference(among, turned)
+            scale, difference = difference_of(among, turned)
         if not difference <= 10 * self.precision * scale:
             raise RefusedError(
                 f"the model's output for a sample differs by {difference:.3g} (of {scale:.3g}) when the sample is run "
@@ -563,8 +574,11 @@ class Adapter(ABC):
     @abstractmethod
     def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]: ...
 
-    def _path_begin(self, x: Feed, baseline: Feed, context: Feed) -> Any:
-        """Bring the samples of a group to the device, with sums of zero; a framework without gradients has none."""
+    def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
+        """Bring the samples of a group to the device, with sums of zero; a framework without gradients has none.
+
+        Sums are of shape (sample, sum, ...).
+        """
         raise NotImplementedError
 
     def _path_add(self, sums: Any, rows: PathRows) -> Any:
@@ -634,7 +648,7 @@ def before_softmax(outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:
     )
 
 
-def _check_differentiable(feed: Feed) -> None:
+def check_differentiable(feed: Feed) -> None:
     """Refuse integers, which have no gradient."""
     for name, values in feed.items():
         if values.dtype.kind != "f":
@@ -648,8 +662,8 @@ def _part(parts: Parts, name: str) -> np.ndarray:
     return parts[name] if isinstance(parts, Mapping) else parts
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Return the size of `a` and its largest difference from `b`."""
+def difference_of(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Return the size of predictions `a`, next to which 1e-6 is nothing, and their largest difference from `b`."""
     return max(float(np.abs(a).max()), 1e-6), float(np.abs(a.astype(float) - b).max())
 
 

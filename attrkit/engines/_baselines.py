@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.engines._rows import masks_like
 from attrkit.errors import InputError
 from attrkit.parts import Parts, by_name, each, keep_real, row_count, unnamed
 
@@ -44,9 +45,9 @@ def read_baselines(baselines: Any, x: Parts, *, least: int, name: str = "baselin
 
 def placed(baselines: Parts, which: Any, x: Parts, sample: np.ndarray, masks: Any) -> Parts:
     """Return some of the baselines, each for a sample of its own, whose padding stays."""
-    masks = each(lambda a: None, x) if masks is None else masks
     found: Parts = each(
-        lambda b, a, mask: keep_real(b[which], a[sample], None if mask is None else mask[sample]), baselines, x, masks
+        lambda b, a, mask: keep_real(b[which], a[sample], None if mask is None else mask[sample]),
+        *(baselines, x, masks_like(x, masks)),
     )
     return found
 

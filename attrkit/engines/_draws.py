@@ -6,12 +6,15 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from attrkit.checks import whole_number
+
 # These generators have one state for all threads.
 DRAWING = threading.Lock()
 
 
 def seed_of_sample(seed: int) -> Callable[[int], int]:
     """Return the seeds of samples, one each: what is drawn for a sample does not depend on batches."""
+    seed = whole_number(seed, "seed", least=0)
     return lambda sample: int(np.random.SeedSequence([seed, sample]).generate_state(1)[0])
 
 

@@ -28,13 +28,9 @@ def offered_method(
     """
     room, own = offered[name]
     function = getattr(import_module(f"attrkit.engines.{engine}.{room}"), own)
-    provenance = {"engine": engine, "engine_version": version}
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("background") is not None:
-            # Where samples are compared with that, the baseline that extract records is not what it says.
-            provenance["baseline"] = "each of background"
         try:
             return function(*args, **kwargs)
         except (AttrkitError, MemoryError):
@@ -44,5 +40,5 @@ def offered_method(
                 raise
             raise EngineError(f"{engine}.{name} failed: {err or type(err).__name__}") from err
 
-    run.provenance = provenance  # type: ignore[attr-defined]
+    run.provenance = {"engine": engine, "engine_version": version}  # type: ignore[attr-defined]
     return run

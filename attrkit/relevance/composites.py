@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from attrkit.checks import is_number
 from attrkit.errors import InputError
 from attrkit.relevance.rule import Rule
 from attrkit.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, KernelRule, WSquare, ZBox, ZPlus
@@ -111,7 +112,7 @@ def composite_of(
             )
         composite = COMPOSITES[composite]
     if epsilon is not None:
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < float("inf"):
+        if not is_number(epsilon) or not 0 <= epsilon < float("inf"):
             raise InputError(f"epsilon={epsilon!r} is not accepted; give a number of at least 0")
         kernel = composite.kernel
         if not isinstance(kernel, Flat | WSquare):

@@ -68,7 +68,7 @@ class Flow:
         return held + (x - held) * part
 
     def nudge(self, z: Any, epsilon: float) -> Any:
-        """Return epsilon sign(z), the sign of zero being one."""
+        """Return epsilon sign(z), the sign of zero being one; z and this are together never zero."""
         step = self.ops.convert_to_tensor(epsilon, dtype=z.dtype)
         return self.ops.where(z >= 0, step, -step)
 
@@ -107,7 +107,6 @@ class Flow:
         if not epsilon:
             return y + (z - held) * self.ratio(y, held)
         nudge = self.nudge(held, epsilon)
-        # What is added has the sign of what it is added to: the sum is never zero.
         return y + (z - held + self.entry(EPSILON, nudge, z)) * self.hold(y / (held + nudge))
 
     def stabilised(self, z: Any) -> tuple[Any, Any]:
@@ -115,7 +114,6 @@ class Flow:
         held = self.hold(z)
         if not self.epsilon:
             return 0 * held, self.ratio(self.ops.ones_like(held), held)
-        # What is added has the sign of what it is added to: the sum is never zero.
         nudge = self.nudge(held, self.epsilon)
         return nudge, self.hold(1 / (held + nudge))
 

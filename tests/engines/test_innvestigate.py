@@ -14,6 +14,7 @@ import attrkit
 from attrkit.engines.innvestigate import names, process
 from attrkit.errors import AttrkitError, EngineError, InputError, RefusedError
 from tests.engines.layers import Doubled
+from tests.relevance.common import with_biases
 
 layers = keras.layers
 STEPS, CHANNELS = 24, 3
@@ -28,12 +29,6 @@ def _worker_ends():
 @pytest.fixture
 def x():
     return np.random.default_rng(0).normal(size=(5, STEPS, CHANNELS)).astype("float32")
-
-
-def with_biases(model):
-    rng = np.random.default_rng(1)
-    model.set_weights([w + 0.1 * rng.normal(size=w.shape).astype(w.dtype) for w in model.get_weights()])
-    return model
 
 
 def sequential(*rows, steps=STEPS, channels=CHANNELS):

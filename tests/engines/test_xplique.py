@@ -16,7 +16,8 @@ from tensorflow import keras
 
 import attrkit
 from attrkit.engines import xplique as engine
-from attrkit.engines.xplique._call import drawing, seed_of
+from attrkit.engines._draws import seed_of_sample
+from attrkit.engines.xplique._call import drawing
 from attrkit.errors import (
     CompletenessWarning,
     EngineError,
@@ -151,11 +152,11 @@ def test_draws_are_those_of_xplique(x):
         with pytest.warns() if method == "KernelShap" else nullcontext():
             ds = explain(model, x, method, target=1, **options)
         room, begin = drawing(module)
-        begin(seed_of(0, 2))
+        begin(seed_of_sample(0)(2))
         direct = getattr(room, method)(model.model, batch_size=32, **options).explain(x[2:], target)
         agree(ds["attribution"][2:], np.asarray(direct), 1e-4, method)
     ds = explain(model, x, "SmoothGrad", target=1, nb_samples=8)
-    noise = 0.2 * np.random.default_rng(seed_of(0, 2)).standard_normal((8, STEPS, CHANNELS))
+    noise = 0.2 * np.random.default_rng(seed_of_sample(0)(2)).standard_normal((8, STEPS, CHANNELS))
     agree(ds["attribution"][2], own(model, x[2] + noise, "gradient", target=1)["attribution"].mean("sample"))
 
 

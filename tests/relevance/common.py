@@ -39,6 +39,13 @@ def model(keras, layer, precision, shape=SHAPE):
     return net
 
 
+def with_biases(model):
+    """Give every weight of a Keras model, biases too, a value that is not zero."""
+    rng = np.random.default_rng(0)
+    model.set_weights([w + 0.1 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
+    return model
+
+
 def plain_net(keras, kind):
     """Return a net of dense, or of convolutional layers, without anything recurrent."""
     layers = keras.layers

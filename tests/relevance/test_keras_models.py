@@ -7,6 +7,7 @@ import xarray as xr
 import attrkit
 from attrkit.errors import CompletenessWarning, ForwardMismatchError, InputError, RefusedError
 from attrkit.relevance import COMPOSITES, Composite, Epsilon, Gamma, passes
+from tests.relevance.common import with_biases
 
 STEPS, CHANNELS = 12, 3
 CONSERVED = 1e-5
@@ -26,13 +27,6 @@ def _seeded(keras):
 
 def lrp(model, x, **options):
     return attrkit.extract(model, x, "lrp", show_progress=False, **options)
-
-
-def with_biases(model):
-    """Give every weight, biases too, a value that is not zero."""
-    rng = np.random.default_rng(0)
-    model.set_weights([w + 0.1 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
-    return model
 
 
 def of_layers(keras, *layers):

@@ -4,7 +4,6 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -13,8 +12,9 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.engines._draws import torch_seeded
+from attrkit.engines._rows import as_given, gradients_of
 from attrkit.errors import EngineError
-from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, row_count, unnamed
+from attrkit.parts import Parts, arrays_of, by_name, each, row_count, unnamed
 
 
 class Group(NamedTuple):
@@ -35,8 +35,7 @@ class ExplainedOutput:
     def __init__(self, model: Adapter, x: Parts, target: np.ndarray, masks: Any = None) -> None:
         self.model = copy.copy(model)
         self.model.show_progress = False
-        self.x, self.target = x, target
-        self.masks = each(lambda a: None, x) if masks is None else masks
+        self.x, self.target, self.masks = x, target, masks
 
     def __call__(self, *given: Any) -> Any:
         import torch
@@ -50,22 +49,11 @@ class ExplainedOutput:
 
     def gradients(self, points: Sequence[Any], rows: np.ndarray) -> list[np.ndarray]:
         """Return the gradient of each row's explained output, an array a part."""
-        question = self.model.question
-        model = copy.copy(self.model)
-        model.question = replace(question, context={name: held[rows] for name, held in question.context.items()})
-        return arrays_of(model.path_gradient(self._parts(points, rows), self.target[rows]))
+        return arrays_of(gradients_of(self.model, self._parts(points, rows), self.target, rows))
 
     def _parts(self, points: Sequence[Any], rows: np.ndarray) -> Any:
-        """Return the rows as the adapter takes them. Padding stays: noise there would be real to the model."""
         arrays = dict(zip(by_name(self.x), (point.detach().numpy() for point in points), strict=True))
-        return each(
-            lambda a, own, mask: keep_real(
-                a.astype(own.dtype, copy=False), own[rows], None if mask is None else mask[rows]
-            ),
-            unnamed(arrays),
-            self.x,
-            self.masks,
-        )
+        return as_given(unnamed(arrays), self.x, rows, self.masks)
 
 
 @cache

@@ -1,15 +1,15 @@
 """Classes of Captum that replace the gradient of layers: they run on a copy of a torch module, once it is looked at."""
 
-import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter
+from attrkit.adapters.base import Adapter, difference_of
 from attrkit.adapters.pytorch import TorchModule
 from attrkit.engines._baselines import mean_prediction, placed, read_baselines
+from attrkit.engines._torch_copy import copied
 from attrkit.engines._torch_graph import Graph, graph_of
 from attrkit.engines.captum._call import Group, attribute, captum_class
 from attrkit.engines.captum._refusals import check_rescaled, check_ruled, check_through_relu, torch_module
@@ -71,12 +71,7 @@ class _Hooked:
 
     def __init__(self, model: Adapter, name: str, x: Parts, target: np.ndarray, *, own_weights: bool = False) -> None:
         module = torch_module(model, name)
-        shared = {} if own_weights else {id(parameter): parameter for parameter in module.model.parameters()}
-        self.adapter = copy.copy(module)
-        # What is copied in inference mode could not be differentiated outside it.
-        with module._torch.inference_mode(False):
-            self.adapter.model = copy.deepcopy(module.model, shared)
-        self.adapter.model.eval()
+        self.adapter = copied(module, own_weights=own_weights)
         for layer in self.adapter.model.modules():
             # Captum hooks the tensor that goes into a layer. Where that comes out of another layer with hooks, or goes
             # elsewhere too, they would undo each other, or replace all of its gradient: each layer has its own.
@@ -94,7 +89,7 @@ class _Hooked:
         # The first pass: in a second one, LRP may have other weights.
         got = self.rows.seen[0][: len(expected)]
         self.rows.seen.clear()
-        scale, difference = max(float(np.abs(expected).max()), 1e-6), float(np.abs(got - expected).max())
+        scale, difference = difference_of(expected, got)
         if not difference <= self.model.precision * scale:
             raise ForwardMismatchError(
                 f"with the hooks of captum:{self.name} the model predicts something else, by {difference:.3g} (of "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Question
+from attrkit.adapters.base import Adapter, Question, difference_of
 from attrkit.adapters.keras import KerasModel
 from attrkit.engines.innvestigate import process
 from attrkit.engines.innvestigate.rebuild import describe
@@ -163,7 +163,7 @@ def _loaded(model: KerasModel, x: np.ndarray, timeout: float) -> str:
     answer = process.ask({"do": "predict", "key": key, "arrays": packed(x=first)}, timeout=timeout)
     rebuilt = unpacked(answer)["array"].reshape(len(first), -1)
     own = model.configured(question=Question()).predict(first)
-    difference, size = float(np.abs(rebuilt - own).max()), max(float(np.abs(own).max()), 1e-6)
+    size, difference = difference_of(own, rebuilt)
     if not difference <= model.precision * size:
         raise RefusedError(
             f"innvestigate: the model that was built anew for Keras 2 predicts something else, by {difference:.3g} "

@@ -5,6 +5,7 @@ adapter's own passes (``_game.py``). ``GradientExplainer`` gets gradients of the
 """
 
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -68,4 +69,13 @@ def method(name: str) -> Callable[..., Any]:
         shap = import_module("shap")
     except ImportError as err:
         raise MissingDependencyError(f"shap is needed for 'shap:{name}': pip install 'attrkit[shap]'") from err
-    return offered_method("shap", name, _OFFERED, version=str(shap.__version__))
+    function: Any = offered_method("shap", name, _OFFERED, version=str(shap.__version__))
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("background") is not None:
+            # Samples are compared with that, and not with the baseline that extract records.
+            function.provenance["baseline"] = "each of background"
+        return function(*args, **kwargs)
+
+    return run

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -12,9 +11,10 @@ import numpy as np
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters.base import Adapter
 from attrkit.engines._draws import torch_seeded
+from attrkit.engines._rows import as_given, gradients_of
 from attrkit.engines.shap._game import seeded
 from attrkit.errors import AttrkitError, MissingDependencyError
-from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, unnamed
+from attrkit.parts import Parts, arrays_of, by_name, unnamed
 
 
 class Gradients:
@@ -24,26 +24,17 @@ class Gradients:
     """
 
     def __init__(self, model: Adapter, x: Parts, target: np.ndarray, masks: Any) -> None:
-        self.model, self.x, self.target = copy.copy(model), x, target
+        self.model, self.x, self.target, self.masks = copy.copy(model), x, target, masks
         self.model.show_progress = False
-        self.masks = each(lambda a: None, x) if masks is None else masks
         self.sample = 0
         self.failed: AttrkitError | None = None
 
     def __call__(self, *points: np.ndarray) -> list[np.ndarray]:
         rows = np.full(len(points[0]), self.sample)
-        # Padding stays: noise there, or what rounding leaves of it, would be real to the model.
-        parts = each(
-            lambda a, own, mask: keep_real(a.astype(own.dtype), own[rows], None if mask is None else mask[rows]),
-            unnamed(dict(zip(by_name(self.x), points, strict=True))),
-            self.x,
-            self.masks,
-        )
-        question = self.model.question
-        model = copy.copy(self.model)
-        model.question = replace(question, context={name: held[rows] for name, held in question.context.items()})
+        named = unnamed(dict(zip(by_name(self.x), points, strict=True)))
         try:
-            found = arrays_of(model.path_gradient(parts, self.target[rows]))
+            given = as_given(named, self.x, rows, self.masks)
+            found = arrays_of(gradients_of(self.model, given, self.target, rows))
         except AttrkitError as err:
             self.failed = err
             raise

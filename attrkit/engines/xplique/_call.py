@@ -3,7 +3,6 @@
 import copy
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.checks import whole_number
+from attrkit.engines._rows import gradients_of, masks_like
 from attrkit.errors import EngineError
-from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, row_count, unnamed
+from attrkit.parts import Parts, apart, each, keep_real, laid_flat, real_only, row_count
 
 
 class Explained:
@@ -33,11 +32,11 @@ class Explained:
             lambda b, a: np.broadcast_to(b, a.shape), each(np.zeros_like, x) if start is None else start, x
         )
         self.seen = each(lambda a, b: (a - b).astype("float32"), x, self.start)
-        self.masks = each(lambda a: None, x) if masks is None else masks
+        self.masks = masks_like(x, masks)
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Return samples as xplique gets them, of shape (row, value)."""
-        return _flat(each(lambda a: a[rows], self.seen))
+        return laid_flat(each(lambda a: a[rows], self.seen))
 
     def outputs(self, model: Any, inputs: Any, targets: Any) -> Any:
         """Return the explained output of each row; xplique calls it its operator."""
@@ -57,12 +56,9 @@ class Explained:
         import tensorflow as tf
 
         at = _numbers(targets)
-        own = copy.copy(model)
-        question = model.question
-        own.question = replace(question, context={name: held[at] for name, held in question.context.items()})
         with tf.device(None):
-            found = own.path_gradient(self.parts(inputs.numpy() + moved, at), self.target[at])
-        return tf.constant(_flat(found), tf.float32)
+            found = gradients_of(model, self.parts(inputs.numpy() + moved, at), self.target, at)
+        return tf.constant(laid_flat(found), tf.float32)
 
     def parts(self, points: np.ndarray, at: np.ndarray) -> Any:
         """Return rows as the adapter takes them. Padding stays: anything else there would be real to the model."""
@@ -73,13 +69,7 @@ class Explained:
             rows = np.where(values == seen[at], own[at], start[at] + values).astype(own.dtype, copy=False)
             return keep_real(rows, own[at], None if mask is None else mask[at])
 
-        return each(read, self.split(points.reshape(len(at), -1)), self.x, self.start, self.seen, self.masks)
-
-    def split(self, values: np.ndarray) -> Any:
-        """Return flat values by part, each of shape (row, value)."""
-        named = by_name(self.x)
-        cuts = np.cumsum([array[0].size for array in named.values()])[:-1]
-        return unnamed(dict(zip(named, np.split(values, cuts, axis=1), strict=True)))
+        return each(read, apart(points.reshape(len(at), -1), self.x), self.x, self.start, self.seen, self.masks)
 
 
 def attribute(
@@ -128,14 +118,12 @@ def attribute(
     def own(values: np.ndarray, array: np.ndarray) -> np.ndarray:
         return values.reshape(array.shape).astype(array.dtype if array.dtype.kind == "f" else values.dtype)
 
-    whole: Any = each(own, explained.split(np.concatenate(found)), x)
-    return whole if masks is None else each(lambda a, mask: keep_real(a, 0, mask), whole, masks)
+    return real_only(each(own, apart(np.concatenate(found), x), x), masks)
 
 
-def seed_of(seed: int, sample: int) -> int:
-    """Return the seed of a sample's draws: they do not depend on batches, nor on other samples."""
-    seed = whole_number(seed, "seed", least=0)
-    return int(np.random.SeedSequence([seed, sample]).generate_state(1)[0])
+def plain_call(explainer: Any) -> Callable[..., Any]:
+    """Return what `attribute` calls with an explainer that draws nothing."""
+    return lambda given, at, first: explainer.explain(given, at)
 
 
 def drawing(module: str) -> tuple[Any, Callable[[int], None]]:
@@ -191,7 +179,3 @@ class _Drawing:
 def _numbers(targets: Any) -> np.ndarray:
     found: np.ndarray = targets.numpy()[:, 0].astype(int)
     return found
-
-
-def _flat(parts: Parts) -> np.ndarray:
-    return np.concatenate([array.reshape(len(array), -1) for array in arrays_of(parts)], axis=1)

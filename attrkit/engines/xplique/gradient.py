@@ -7,7 +7,8 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.xplique._call import Explained, attribute, seed_of
+from attrkit.engines._draws import seed_of_sample
+from attrkit.engines.xplique._call import Explained, attribute, plain_call
 from attrkit.errors import InputError
 from attrkit.method import (
     OUTPUT,
@@ -111,7 +112,7 @@ def integrated_gradients(
     explained = Explained(model, x, target, start=baseline, masks=masks)
     size = max(1, model.batch_size // steps)
     explainer = _explainer("IntegratedGradients", explained.gradients, batch_size=size * steps, steps=steps)
-    values = attribute(model, explained, _explain(explainer), size=size, label="IntegratedGradients", masks=masks)
+    values = attribute(model, explained, plain_call(explainer), size=size, label="IntegratedGradients", masks=masks)
     found = measured(values, predicted_at(model, x, target, baseline), prediction, target)
     return {"attribution": attribution(values, long_name="integrated gradients", units=OUTPUT), **found}
 
@@ -178,25 +179,8 @@ def var_grad(
 ) -> dict[str, Any]:
     """Return xplique's ``VarGrad``: the variance of the gradient over noisy copies of the input (arXiv:1810.03292).
 
-    Parameters
-    ----------
-    model : Adapter
-    x : Parts of shape (sample, timestep[, channel])
-    target : ndarray of int of shape (sample,)
-        Index into the outputs laid flat.
-    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, optional
-        False where padded: no noise is added there, and nothing is attributed.
-    nb_samples : int, default 50
-        Noisy copies of each sample, 2 or more.
-    noise : float, default 0.2
-        Standard deviation of the noise, in units of the input.
-    seed : int, default 0
-        The noise of a sample depends on it and on the sample's place only, not on batches.
-
-    Returns
-    -------
-    dict
-        ``attribution`` of the shape of `x`, in squared units of the output over units of the input.
+    Parameters and what is returned are those of `smooth_grad`, in squared units of the output over units of the input;
+    `nb_samples` of 2 or more.
     """
     values = _noisy("VarGrad", model, x, target, masks, nb_samples, noise, seed)
     # xplique takes a variance as a difference of means, which rounding may leave below 0.
@@ -218,25 +202,7 @@ def square_grad(
 ) -> dict[str, Any]:
     """Return xplique's ``SquareGrad``: the mean square of the gradient over noisy copies (arXiv:1806.10758).
 
-    Parameters
-    ----------
-    model : Adapter
-    x : Parts of shape (sample, timestep[, channel])
-    target : ndarray of int of shape (sample,)
-        Index into the outputs laid flat.
-    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, optional
-        False where padded: no noise is added there, and nothing is attributed.
-    nb_samples : int, default 50
-        Noisy copies of each sample.
-    noise : float, default 0.2
-        Standard deviation of the noise, in units of the input.
-    seed : int, default 0
-        The noise of a sample depends on it and on the sample's place only, not on batches.
-
-    Returns
-    -------
-    dict
-        ``attribution`` of the shape of `x`, in squared units of the output over units of the input.
+    Parameters and what is returned are those of `smooth_grad`, in squared units of the output over units of the input.
     """
     values = _noisy("SquareGrad", model, x, target, masks, nb_samples, noise, seed)
     return {"attribution": _squared(values, "mean square of gradient under noise")}
@@ -245,7 +211,7 @@ def square_grad(
 def _plain(name: str, model: Adapter, x: Parts, target: np.ndarray, masks: Any) -> Any:
     explained = Explained(model, x, target)
     explainer = _explainer(name, explained.gradients, batch_size=model.batch_size)
-    return attribute(model, explained, _explain(explainer), size=model.batch_size, label=name, masks=masks)
+    return attribute(model, explained, plain_call(explainer), size=model.batch_size, label=name, masks=masks)
 
 
 def _noisy(
@@ -261,6 +227,7 @@ def _noisy(
     # The differences are 0 and the noise is added here: xplique's own comes out of TensorFlow's one generator.
     explained = Explained(model, x, target, start=x, masks=masks)
     moved: list[np.ndarray] = []
+    seeds = seed_of_sample(seed)
 
     def gradients(model: Any, inputs: Any, targets: Any, batch_size: int | None = None) -> Any:
         return explained.gradients_at(explained.model, inputs, targets, moved=moved[0])
@@ -268,7 +235,7 @@ def _noisy(
     explainer = _explainer(name, gradients, batch_size=nb_samples, nb_samples=nb_samples, noise=0.0)
 
     def call(given: np.ndarray, at: np.ndarray, first: int) -> Any:
-        source = np.random.default_rng(seed_of(seed, first))
+        source = np.random.default_rng(seeds(first))
         moved[:] = [noise * source.standard_normal((nb_samples, given.shape[1]))]
         return explainer.explain(given, at)
 
@@ -286,10 +253,6 @@ def _explainer(name: str, gradients: Callable[..., Any], **options: Any) -> Any:
 
 def _no_outputs(model: Any, inputs: Any, targets: Any) -> Any:
     raise AssertionError("xplique asks for outputs where it is given gradients")
-
-
-def _explain(explainer: Any) -> Callable[..., Any]:
-    return lambda given, at, first: explainer.explain(given, at)
 
 
 def _squared(values: Parts, name: str) -> Any:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters import adapt
-from attrkit.adapters.base import Adapter
+from attrkit.adapters.base import Adapter, difference_of
 from attrkit.adapters.keras import KerasModel
-from attrkit.engines.xplique._call import Explained, attribute
+from attrkit.engines.xplique._call import Explained, attribute, plain_call
 from attrkit.errors import ForwardMismatchError, RefusedError
 from attrkit.method import OUTPUT_PER_INPUT, attribution, checked_first, needs_gradient
 from attrkit.parts import Parts
@@ -111,22 +111,7 @@ def deconv_net(
 ) -> dict[str, Any]:
     """Return xplique's ``DeconvNet``: gradients with ReLUs in the backward pass alone (arXiv:1311.2901).
 
-    Parameters
-    ----------
-    model : Adapter
-        A Keras model whose only operations beside linear ones and max-pooling are ReLUs of its layers.
-    x : Parts of shape (sample, timestep[, channel])
-    target : ndarray of int of shape (sample,)
-        Index into the outputs laid flat.
-    prediction : ndarray of shape (sample, output)
-        The model's outputs at `x`, laid flat.
-    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, optional
-        False where padded; nothing is attributed there.
-
-    Returns
-    -------
-    dict
-        ``attribution`` of the shape of `x`, in units of the output over units of the input.
+    Parameters and what is returned are those of `guided_backprop`.
     """
     return _through_relu("DeconvNet", "deconvnet", model, x, target, prediction, masks)
 
@@ -142,7 +127,7 @@ def _through_relu(
     clone = adapt(explainer.model).configured(batch_size=model.batch_size, question=model.question)
     clone.cost = model.cost
     got = clone.predict(x)
-    scale, difference = max(float(np.abs(prediction).max()), 1e-6), float(np.abs(got - prediction).max())
+    scale, difference = difference_of(prediction, got)
     if not difference <= model.precision * scale:
         raise ForwardMismatchError(
             f"xplique:{name} clones the model, and the clone predicts something else, by {difference:.3g} (of "
@@ -153,14 +138,7 @@ def _through_relu(
         return explained.gradients_at(clone, inputs, targets)
 
     explainer.batch_gradient = gradients
-    values = attribute(
-        model,
-        explained,
-        lambda given, at, first: explainer.explain(given, at),
-        size=model.batch_size,
-        label=name,
-        masks=masks,
-    )
+    values = attribute(model, explained, plain_call(explainer), size=model.batch_size, label=name, masks=masks)
     return {"attribution": attribution(values, long_name=long_name, units=OUTPUT_PER_INPUT)}
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
-from attrkit.engines.xplique._call import Explained, attribute, drawing, seed_of
+from attrkit.engines._draws import seed_of_sample
+from attrkit.engines.xplique._call import Explained, attribute, drawing
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first
 from attrkit.parts import Parts
@@ -149,7 +150,7 @@ def rise(
     """
     own = _one_input("Rise", "Lime", x)
     explained = Explained(model, x, target, start=baseline, masks=masks)
-    module, begin = drawing("rise")
+    (module, begin), seeds = drawing("rise"), seed_of_sample(seed)
     explainer = module.Rise(
         None,
         batch_size=MASKS_AT_ONCE,
@@ -161,7 +162,7 @@ def rise(
     )
 
     def call(given: np.ndarray, at: np.ndarray, first: int) -> Any:
-        begin(seed_of(seed, first))
+        begin(seeds(first))
         return explainer.explain(given.reshape(1, *(*own.shape[1:], 1)[:2]), at)
 
     values = attribute(model, explained, call, size=1, label="Rise", masks=masks)

@@ -9,8 +9,10 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
+from attrkit.engines._draws import seed_of_sample
 from attrkit.engines._features import feature_count, features_of
-from attrkit.engines.xplique._call import Explained, attribute, drawing, seed_of
+from attrkit.engines._rows import masks_like
+from attrkit.engines.xplique._call import Explained, attribute, drawing
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at
 from attrkit.parts import Parts, by_name, each, unnamed
@@ -193,7 +195,7 @@ def _fitted(
     numbers: Any = each(lambda own, a: np.broadcast_to(own, a.shape), features, x)
     explained = Explained(model, x, target, start=baseline, masks=masks)
     number = np.concatenate([own.reshape(len(own), -1) for own in by_name(numbers).values()], axis=1)
-    real = _real(x, masks)
+    real, seeds = _real(x, masks), seed_of_sample(seed)
     mapping, sums = np.zeros(number.shape[1], "int32"), []
     explainer = explainer_class(
         None,
@@ -205,7 +207,7 @@ def _fitted(
     )
 
     def call(given: np.ndarray, at: np.ndarray, first: int) -> Any:
-        begin(seed_of(seed, first))
+        begin(seeds(first))
         # Padding stays as it is, whatever feature it is given.
         _, places, mapping[real[first]] = np.unique(number[first][real[first]], return_index=True, return_inverse=True)
         values = np.asarray(explainer.explain(given, at))
@@ -218,7 +220,7 @@ def _fitted(
 
 def _real(x: Parts, masks: Any) -> np.ndarray:
     """Return which values of each sample are real, of shape (sample, value)."""
-    given = by_name(each(lambda a: None, x) if masks is None else masks)
+    given = by_name(masks_like(x, masks))
 
     def read(array: np.ndarray, mask: Any) -> np.ndarray:
         own = np.ones(array.shape[:2], bool) if mask is None else mask

@@ -1,19 +1,19 @@
 """The copy of a model that zennit hooks, and the passes on it."""
 
-import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Call, _check_differentiable
+from attrkit.adapters.base import Adapter, Call, check_differentiable, difference_of
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.engines._torch_copy import copied
 from attrkit.engines._torch_graph import MOVING, Called, Graph, graph_of, operation
 from attrkit.engines._torch_refusals import hookable
 from attrkit.engines.zennit._rooms import room
 from attrkit.errors import ForwardMismatchError
-from attrkit.parts import Parts, by_name, each, keep_real, unnamed
+from attrkit.parts import Parts, apart, by_name, each, laid_flat, real_only, unnamed
 
 
 @cache
@@ -57,14 +57,10 @@ class Hooked:
         self, model: Adapter, name: str, x: Parts, target: np.ndarray, *, merge: bool, has_rules: bool
     ) -> None:
         module = hookable(model, f"zennit:{name}", has_rules=has_rules)
-        _check_differentiable(by_name(x))
+        check_differentiable(by_name(x))
         self.name, self.model, self.x, self.target = name, module, x, target
-        self.adapter = copy.copy(module)
-        # What merges layers writes into weights, which a copy otherwise shares.
-        shared = {} if merge else {id(parameter): parameter for parameter in module.model.parameters()}
-        with module._torch.inference_mode(False):
-            self.adapter.model = copy.deepcopy(module.model, shared)
-        self.adapter.model.eval()
+        # What merges layers writes into weights.
+        self.adapter = copied(module, own_weights=merge)
         for layer in self.adapter.model.modules():
             # zennit keeps what went into a layer, and one that works in place writes into it.
             if getattr(layer, "inplace", False):
@@ -105,7 +101,7 @@ class Hooked:
         """
         import torch
 
-        flat = np.concatenate([array.reshape(len(array), -1) for array in by_name(self.x).values()], axis=1)
+        flat = laid_flat(self.x)
         gradient = room("attribution").Gradient
         found = []
         count, size = len(flat), self.model.batch_size
@@ -119,15 +115,8 @@ class Hooked:
                 found.append(values.detach().numpy().astype(flat.dtype))
                 self.model.cost["gradient_evaluations"] += len(rows)
                 bar.update(len(rows))
-        values = np.concatenate(found)
-        sizes = [array[0].size for array in by_name(self.x).values()]
-        pieces = np.split(values, np.cumsum(sizes)[:-1], axis=1)
-        parts = {
-            name: piece.reshape(array.shape)
-            for (name, array), piece in zip(by_name(self.x).items(), pieces, strict=True)
-        }
-        whole = unnamed(parts)
-        return whole if masks is None else each(lambda a, mask: keep_real(a, 0, mask), whole, masks)
+        parts = each(lambda values, a: values.reshape(a.shape), apart(np.concatenate(found), self.x), self.x)
+        return real_only(parts, masks)
 
     def seen_by(self, path: str, points: Parts, rows: np.ndarray) -> Any:
         """Return what a layer is called with where the model is given some points for the samples of these numbers."""
@@ -149,7 +138,7 @@ class Hooked:
 
     def _check(self, got: np.ndarray, expected: np.ndarray) -> None:
         """Refuse numbers of a pass that hooks, or merged layers, have changed."""
-        scale, difference = max(float(np.abs(expected).max()), 1e-6), float(np.abs(got - expected).max())
+        scale, difference = difference_of(expected, got)
         if not difference <= self.model.precision * scale:
             raise ForwardMismatchError(
                 f"the copy with the hooks of zennit:{self.name} predicts something else, by {difference:.3g} (of "

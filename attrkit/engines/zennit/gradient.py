@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
+from attrkit.checks import is_number
 from attrkit.engines._torch_refusals import hookable
 from attrkit.engines.zennit._hooked import Hooked
 from attrkit.engines.zennit._refusals import check_through_relu
@@ -21,8 +22,7 @@ def _check(name: str) -> Callable[..., None]:
 
     def check(model: Adapter, x: Parts | None, *, beta_smooth: float = 10.0) -> None:
         hookable(model, f"zennit:{name}", has_rules=False)
-        number = isinstance(beta_smooth, int | float) and not isinstance(beta_smooth, bool)
-        if not number or not 0 < beta_smooth < math.inf:
+        if not is_number(beta_smooth) or not 0 < beta_smooth < math.inf:
             raise InputError(f"beta_smooth must be a number greater than 0, got {beta_smooth!r}")
 
     return check
@@ -62,22 +62,7 @@ def guided_backprop(
 ) -> dict[str, Any]:
     """Return zennit's ``GuidedBackprop``: gradients that only go through ReLUs where positive (arXiv:1412.6806).
 
-    Parameters
-    ----------
-    model : Adapter
-        A torch module whose only operations beside linear ones and max-pooling are layers ``nn.ReLU``.
-    x : Parts of shape (sample, timestep[, channel])
-    target : ndarray of int of shape (sample,)
-        Index into the outputs laid flat.
-    prediction : ndarray of shape (sample, output)
-        The model's outputs at `x`, laid flat.
-    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, optional
-        False where padded.
-
-    Returns
-    -------
-    dict
-        ``attribution`` of the shape of `x`, in units of the output over units of the input.
+    Parameters and what is returned are those of `deconv_net`.
     """
     return _through_relu("GuidedBackprop", "guided backpropagation", model, x, target, prediction, masks)
 

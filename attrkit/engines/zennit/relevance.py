@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
+from attrkit.checks import is_number
 from attrkit.engines._torch_refusals import hookable
 from attrkit.engines.zennit._hooked import Hooked
 from attrkit.engines.zennit._refusals import check_ruled, first_layer
@@ -25,11 +26,11 @@ def _check(name: str) -> Callable[..., None]:
         hookable(model, f"zennit:{name}", has_rules=True)
         for key in ("epsilon", "stabilizer"):
             value = options.get(key, 1.0)
-            if not callable(value) and not (_is_number(value) and 0 < value < math.inf):
+            if not callable(value) and not (is_number(value) and 0 < value < math.inf):
                 # At 0 zennit divides by sums that may be 0.
                 raise InputError(f"{key} must be a number greater than 0, or a function of sums, got {value!r}")
         gamma = options.get("gamma", 0.25)
-        if not (_is_number(gamma) and 0 <= gamma < math.inf):
+        if not (is_number(gamma) and 0 <= gamma < math.inf):
             raise InputError(f"gamma must be a number of at least 0, got {gamma!r}")
         zeroed = options.get("zero_params")
         if zeroed not in (None, "bias", ["bias"], ("bias",)):
@@ -287,7 +288,3 @@ def _bound(given: Any, key: str, array: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{key} must be a finite number, or an array of such that broadcasts to {array.shape[1:]}, got {given!r}"
         ) from err
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,45 @@
+"""Rows that a toolkit makes of samples: as the adapter takes them, and their gradients."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters.base import Adapter
+from attrkit.parts import Parts, each, keep_real
+
+
+def as_given(points: Parts, x: Parts, sample: np.ndarray, masks: Any) -> Any:
+    """Return rows in the types of the inputs. Padding stays: anything else there would be real to the model.
+
+    Parameters
+    ----------
+    points : Parts of shape (row, timestep[, channel])
+    x : Parts of shape (sample, timestep[, channel])
+    sample : ndarray of int of shape (row,)
+        The number of each row's sample.
+    masks : ndarray of bool of shape (sample, timestep), or dict of such by part, or None
+        False where padded.
+    """
+    return each(
+        lambda a, own, mask: keep_real(
+            a.astype(own.dtype, copy=False), own[sample], None if mask is None else mask[sample]
+        ),
+        points,
+        x,
+        masks_like(x, masks),
+    )
+
+
+def masks_like(x: Parts, masks: Any) -> Any:
+    """Return the masks of all parts, each None where nothing is padded."""
+    return each(lambda a: None, x) if masks is None else masks
+
+
+def gradients_of(model: Adapter, points: Parts, target: np.ndarray, sample: np.ndarray) -> Parts:
+    """Return the gradient of the explained output of each row, which sees the other inputs of its sample."""
+    own = copy.copy(model)
+    context = {name: held[sample] for name, held in model.question.context.items()}
+    own.question = replace(model.question, context=context)
+    return own.path_gradient(points, target[sample])
