@@ -28,6 +28,7 @@ FRAMEWORK_FREE = (
     "tests/test_functions.py",
     "tests/test_house.py",
     "tests/test_inputs.py",
+    "tests/test_pace.py",
     "tests/test_schema.py",
     "tests/test_series.py",
     "tests/test_several_inputs.py",

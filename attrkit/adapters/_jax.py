@@ -1,6 +1,6 @@
 """Forward passes and path gradients on JAX: jitted once for each shape, the model's state an argument of every call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -32,82 +32,69 @@ class JaxAdapter(Adapter):
     def _set_state(self, state: Any) -> None:
         """Give the model the arrays that a pass left."""
 
-    def _compiled(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        whole = (key, self.question.logits)
-        if whole not in self._traced:
-            self._traced[whole] = self._jax.jit(make())
-        compiled = self._traced[whole]
+    def _fixed_rows(self, way: str) -> bool:
+        return True
 
-        def run(*arguments: Any) -> Any:
-            try:
+    def _run_compiled(self, key: Hashable, body: Callable[..., Any], held: Sequence[Any], *arguments: Any) -> Any:
+        """Return ``body(self, *held, state, *arguments)``, jitted once for each key."""
+        shared = self._shared
+
+        def run(*given: Any) -> Any:
+            return body(*shared.held, *given)
+
+        compiled = shared.function((key, self.question.logits), lambda: self._jax.jit(run))
+        try:
+            with shared.lending(self, *held):
                 return compiled(self._state(), *arguments)
-            except self._jax.errors.UnexpectedTracerError as err:
-                raise RefusedError(
-                    "a layer that is read runs inside a loop or an inner function of the model, where its values "
-                    f"cannot be taken out; read the layer around it: {err}"
-                ) from err
-            except (TypeError, ValueError) as err:
-                raise InputError(f"the model fails on these inputs: {err}") from err
+        except self._jax.errors.UnexpectedTracerError as err:
+            raise RefusedError(
+                "a layer that is read runs inside a loop or an inner function of the model, where its values "
+                f"cannot be taken out; read the layer around it: {err}"
+            ) from err
+        except (TypeError, ValueError) as err:
+            raise InputError(f"the model fails on these inputs: {err}") from err
 
-        return run
-
-    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
-        def forward(state: Any, feed: Any) -> Any:
-            outputs, _, after = self._forward_with(state, feed, {}, False)
-            return outputs, after
-
-        outputs, after = self._compiled("forward", lambda: forward)(feed)
-        if not self._steady:
+    def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
+        outputs, after = self._run_compiled("forward", _predicted, (), feed)
+        if not self._shared.steady:
             # The first passes, which are compared, move the model on as its own would: what is random or remembers
             # shows. It is put back after them.
             self._set_state(after)
         return [(name, _array(value)) for name, value in outputs.items()]
 
+    def _read(
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
+    ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
+        key = ("read", tuple(readers.items()), training)
+        with self._state_restored() if training else nullcontext():
+            outputs, found = self._run_compiled(key, _read, (readers, training), feed)
+        named = [(name, _array(value)) for name, value in outputs.items()]
+        return named, {p: [{k: _array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
         totals = {name: np.zeros((len(a), n_sums, *a.shape[1:]), a.dtype) for name, a in x.items()}
         return self._jax.device_put((x, baseline, context, totals))
 
-    def _path_add(self, sums: Any, rows: PathRows) -> Any:
+    def _path_add(self, sums: Any, rows: PathRows, way: str) -> Any:
         x, baseline, context, totals = sums
-        add = self._compiled("add gradients", lambda: self._add_gradients)
-        return x, baseline, context, add(x, baseline, context, totals, rows)
+        # Only the middle one takes long to compile, and it does not depend on how many samples are on the device.
+        points, rest = self._run_compiled("points", _points, (), x, baseline, context, rows)
+        gradients = self._run_compiled("gradients", _gradients, (), points, rest, rows.target)
+        return x, baseline, context, self._run_compiled("add", _add, (), totals, gradients, rows.sample, rows.weight)
+
+    def _path_wait(self, sums: Any) -> None:
+        self._jax.block_until_ready(sums[3])
 
     def _path_end(self, sums: Any) -> Feed:
         return {name: _array(total) for name, total in sums[3].items()}
 
-    def _add_gradients(self, state: Any, x: Any, baseline: Any, context: Any, totals: Any, rows: Any) -> Any:
-        def by_row(values: Any, like: Any) -> Any:
-            return values.astype(like.dtype).reshape(*values.shape, *[1] * (like.ndim - 1))
-
-        points = {}
-        for name, values in x.items():
-            start = baseline[name][rows.sample]
-            points[name] = start + by_row(rows.alpha, values) * (values[rows.sample] - start)
-            if rows.noise is not None:
-                points[name] += rows.noise[name]
-        rest = {name: values[rows.sample] for name, values in context.items()}
-        reached: list[bool] = []
-        # JAX gives zeros where no path leads back. The backward pass of this identity is traced only if one does.
-        watched = self._jax.custom_vjp(lambda values: values)
-
-        def backward(_: None, slope: Any) -> tuple[Any]:
-            reached.append(True)
-            return (slope,)
-
-        watched.defvjp(lambda values: (values, None), backward)
-
-        def picked(points: Any) -> Any:
-            points = {name: watched(values) for name, values in points.items()}
-            outputs, _, _ = self._forward_with(state, {**points, **rest}, {}, False)
-            return self._pick(outputs, rows.target)
-
-        gradients = self._jax.grad(picked)(points)
-        if not reached:
-            raise no_path()
-        return {
-            name: total.at[rows.sample].add(by_row(rows.weight, gradients[name]) * gradients[name][:, None])
-            for name, total in totals.items()
-        }
+    def _rewritten(
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
+    ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
+        outputs, gradients = self._run_compiled(
+            ("rewritten", rewrite.key), _rewritten, (rewrite,), feed, leaves, target
+        )
+        return [(name, _array(value)) for name, value in outputs.items()], {k: _array(v) for k, v in gradients.items()}
 
     def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
         """Return the sum of the explained outputs, of outputs laid flat as `Adapter.predict` does."""
@@ -117,37 +104,78 @@ class JaxAdapter(Adapter):
             raise no_path()
         return jnp.take_along_axis(flat, target[:, None], axis=1).sum()
 
-    def _rewritten(
-        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
-    ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
-        floating = [key for key, values in {**feed, **leaves}.items() if values.dtype.kind == "f"]
 
-        def run(state: Any, feed: Any, leaves: Any, target: Any) -> Any:
-            def picked(watched: Any) -> Any:
-                inputs = {name: watched.get(name, values) for name, values in feed.items()}
-                readers, held = rewrite.begin({name: watched[name] for name in leaves}, inputs)
-                with held:
-                    outputs, _, _ = self._forward_with(state, inputs, readers, False)
-                return self._pick(outputs, target), outputs
+# ---- what is jitted: functions of the adapter, what it is lent for the trace, the model's state, and arrays -----
 
-            given = {**feed, **leaves}
-            gradients, outputs = self._jax.grad(picked, has_aux=True)({key: given[key] for key in floating})
-            return outputs, gradients
 
-        outputs, gradients = self._compiled(("rewritten", rewrite.key), lambda: run)(feed, leaves, target)
-        return [(name, _array(value)) for name, value in outputs.items()], {k: _array(v) for k, v in gradients.items()}
+def _predicted(adapter: JaxAdapter, state: Any, feed: Any) -> Any:
+    outputs, _, after = adapter._forward_with(state, feed, {}, False)
+    return outputs, after
 
-    def _read(
-        self, feed: Feed, readers: Mapping[str, Reader], training: bool
-    ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
-        def forward(state: Any, feed: Any) -> Any:
-            return self._forward_with(state, feed, readers, training)[:2]
 
-        key = ("read", tuple(readers.items()), training)
-        with self._state_restored() if training else nullcontext():
-            outputs, found = self._compiled(key, lambda: forward)(feed)
-        named = [(name, _array(value)) for name, value in outputs.items()]
-        return named, {p: [{k: _array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+def _read(adapter: JaxAdapter, readers: Mapping[str, Reader], training: bool, state: Any, feed: Any) -> Any:
+    return adapter._forward_with(state, feed, readers, training)[:2]
+
+
+def _points(adapter: JaxAdapter, state: Any, x: Any, baseline: Any, context: Any, rows: Any) -> Any:
+    points = {}
+    for name, values in x.items():
+        start = baseline[name][rows.sample]
+        points[name] = start + _by_row(rows.alpha, values) * (values[rows.sample] - start)
+        if rows.noise is not None:
+            points[name] += rows.noise[name]
+    return points, {name: values[rows.sample] for name, values in context.items()}
+
+
+def _gradients(adapter: JaxAdapter, state: Any, points: Any, rest: Any, target: Any) -> Any:
+    reached: list[bool] = []
+    # JAX gives zeros where no path leads back. The backward pass of this identity is traced only if one does.
+    watched = adapter._jax.custom_vjp(lambda values: values)
+
+    def backward(_: None, slope: Any) -> tuple[Any]:
+        reached.append(True)
+        return (slope,)
+
+    watched.defvjp(lambda values: (values, None), backward)
+
+    def picked(points: Any) -> Any:
+        points = {name: watched(values) for name, values in points.items()}
+        outputs, _, _ = adapter._forward_with(state, {**points, **rest}, {}, False)
+        return adapter._pick(outputs, target)
+
+    gradients = adapter._jax.grad(picked)(points)
+    if not reached:
+        raise no_path()
+    return gradients
+
+
+def _add(adapter: JaxAdapter, state: Any, totals: Any, gradients: Any, sample: Any, weight: Any) -> Any:
+    return {
+        name: total.at[sample].add(_by_row(weight, gradients[name]) * gradients[name][:, None])
+        for name, total in totals.items()
+    }
+
+
+def _rewritten(
+    adapter: JaxAdapter, rewrite: Rewrite, state: Any, feed: dict[str, Any], leaves: dict[str, Any], target: Any
+) -> Any:
+    given = {**feed, **leaves}
+    floating = {key: values for key, values in given.items() if values.dtype.kind == "f"}
+
+    def picked(watched: Any) -> Any:
+        inputs = {name: watched.get(name, values) for name, values in feed.items()}
+        readers, held = rewrite.begin({name: watched[name] for name in leaves}, inputs)
+        with held:
+            outputs, _, _ = adapter._forward_with(state, inputs, readers, False)
+        return adapter._pick(outputs, target), outputs
+
+    gradients, outputs = adapter._jax.grad(picked, has_aux=True)(floating)
+    return outputs, gradients
+
+
+def _by_row(values: Any, like: Any) -> Any:
+    """Give values of shape (row, ...) the dims of an array of rows."""
+    return values.astype(like.dtype).reshape(*values.shape, *[1] * (like.ndim - 1))
 
 
 def _array(value: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.adapters._pace import is_out_of_memory
 from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
 from attrkit.errors import AttrkitError, InputError, RefusedError
 from attrkit.parts import by_name
@@ -56,12 +57,12 @@ class TorchAdapter(Adapter):
         except AttrkitError:
             raise
         except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError) as err:
-            if isinstance(err, self._torch.OutOfMemoryError):
+            if is_out_of_memory(err):
                 raise
             shapes = ", ".join(f"{name} {tuple(values.shape)} of {values.dtype}" for name, values in feed.items())
             raise InputError(f"the model fails on inputs of shape {shapes}: {err}") from err
 
-    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
+    def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
         with self._without_gradient():
             outputs, _ = self._run(self._tensors(feed), {}, False)
             return [(name, self._array(value)) for name, value in outputs.items()]
@@ -72,7 +73,7 @@ class TorchAdapter(Adapter):
             totals = {name: a.new_zeros((len(a), n_sums, *a.shape[1:])) for name, a in tensors.items()}
             return tensors, self._tensors(baseline), self._tensors(context), totals
 
-    def _path_add(self, sums: Any, rows: PathRows) -> Any:
+    def _path_add(self, sums: Any, rows: PathRows, way: str) -> Any:
         torch = self._torch
         x, baseline, context, totals = sums
 
@@ -99,11 +100,17 @@ class TorchAdapter(Adapter):
                         gradients = torch.autograd.grad(picked, list(points.values()), allow_unused=True)
             if all(gradient is None for gradient in gradients):
                 raise no_path()
-            for total, gradient in zip(totals.values(), gradients, strict=True):
-                # None for one of several inputs, which the explained output does not depend on.
-                if gradient is not None:
-                    total.index_add_(0, at, by_row(rows.weight, gradient) * gradient[:, None])
+            # None for one of several inputs, which the explained output does not depend on. All products first: memory
+            # may run out on the second.
+            products = [None if g is None else by_row(rows.weight, g) * g[:, None] for g in gradients]
+            for total, product in zip(totals.values(), products, strict=True):
+                if product is not None:
+                    total.index_add_(0, at, product)
         return sums
+
+    def _path_wait(self, sums: Any) -> None:
+        if self._device.type == "cuda":
+            self._torch.cuda.synchronize(self._device)
 
     def _path_end(self, sums: Any) -> Feed:
         return {name: self._array(total) for name, total in sums[3].items()}
@@ -143,7 +150,7 @@ class TorchAdapter(Adapter):
         return self._picked(outputs, target).to(next(iter(by_name(parts).values())))
 
     def _rewritten(
-        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
         torch = self._torch
         from torch.utils.checkpoint import CheckpointError
@@ -174,7 +181,7 @@ class TorchAdapter(Adapter):
             return self._run(inputs, readers, False)[0], watched
 
     def _read(
-        self, feed: Feed, readers: Mapping[str, Reader], training: bool
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
         with self._without_gradient(), self._state_restored() if training else nullcontext():
             outputs, found = self._run(self._tensors(feed), readers, training)

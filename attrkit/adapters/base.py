@@ -5,23 +5,31 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 """
 
 import copy
+import time
+import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from attrkit.adapters._pace import Pace, Plan, first_size, is_out_of_memory, peak_memory
+from attrkit.adapters._shared import Shared, shared_of
 from attrkit.checks import whole_number
-from attrkit.errors import ForwardMismatchError, InputError, RefusedError
+from attrkit.errors import AttrkitWarning, ForwardMismatchError, InputError, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of, each, row_count
 from attrkit.targets import Output
 
 DEFAULT_BATCH_SIZE = 64
+
+GROUP = 8
+"""Samples on the device at once, in passes of one step each."""
 
 LAYER = "@"
 """Before the path of a layer, in a feed: the array is put in place of the layer's output."""
@@ -143,7 +151,8 @@ class Adapter(ABC):
     model : object
         The user's model, never changed.
     batch_size : int
-        Rows a forward or gradient pass holds; a row is one sample at one step of a path.
+        Rows a forward or gradient pass holds, at first if the user has not said how many; a row is one sample at one
+        step of a path.
     cost : Counter
         Rows evaluated so far: ``forward_evaluations`` and ``gradient_evaluations``.
     first_sample : int
@@ -154,18 +163,20 @@ class Adapter(ABC):
     framework: ClassVar[str]
     # Whether a layer that embeds several inputs can be replaced in one of its calls only.
     embeds_by_call: ClassVar[bool] = False
+    # Ways in which a pass can be compiled, the cheapest to compile first.
+    ways: ClassVar[tuple[str, ...]] = ("plain",)
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.batch_size = DEFAULT_BATCH_SIZE
+        self._tries_sizes = True
         self.show_progress = False
         self.cost: Counter[str] = Counter()
         self.first_sample = 0
         self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
-        # Copies with other settings share both.
-        self._steady: set[bool] = set()
-        self._traced: dict[Any, Any] = {}
+        # Copies with other settings share it.
+        self._shared = Shared()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: " + ", ".join(f"{k} {v}" for k, v in self.describe().items()) + ">"
@@ -176,13 +187,18 @@ class Adapter(ABC):
         """Return this adapter with other settings and a cost of its own; compiled functions are shared."""
         other = copy.copy(self)
         other.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else whole_number(batch_size, "batch_size", least=1)
+        other._tries_sizes = batch_size is None
         other.show_progress = show_progress
         other.cost = Counter()
         if question is not None:
             other.question = question
             if question.head is not None:
                 # A function may change what it closes over: what is compiled with it lives no longer than the question.
-                other._traced, other._steady = {}, set()
+                other._shared = Shared()
+                return other
+        structure = other._structure()
+        if structure is not None:
+            other._shared = shared_of(other.model, structure)
         return other
 
     @property
@@ -197,10 +213,16 @@ class Adapter(ABC):
         Rows are those of all samples, in order, unless `sample` says which: the model's other inputs are theirs.
         """
         parts: list[np.ndarray] = []
-        for feed, rows in self._batches(x, "predict", sample):
-            known = self.question.logits in self._steady
-            parts.append((self._predict_flat(feed) if known else self._predict_first(feed))[:rows])
-            self.cost["forward_evaluations"] += rows
+
+        def run(feed: Feed, rows: np.ndarray, way: str) -> None:
+            known = self.question.logits in self._shared.steady
+            found = self._flat(self._predict(feed, way), rows_of(feed)) if known else self._predict_first(feed)
+            if not parts and not isinstance(x, LazyRows):
+                _check_finite(found[: len(rows)])
+            parts.append(found[: len(rows)])
+            self.cost["forward_evaluations"] += len(rows)
+
+        self._run_batches(x, "predict", run, sample=sample)
         return np.concatenate(parts)
 
     def path_gradient(
@@ -246,39 +268,45 @@ class Adapter(ABC):
         alphas, weights = np.asarray(alphas, dtype), np.asarray(weights, dtype)
         start = each(np.zeros_like, x) if baseline is None else baseline
         start = each(lambda b, a: np.broadcast_to(np.asarray(b, a.dtype), a.shape), start, x)
-        group_size, step_rows = min(self.batch_size, n_samples), min(self.batch_size, n_samples * n_steps)
         single, weights = weights.ndim == 1, weights.reshape(n_steps, -1)
         out = each(lambda a: np.empty((weights.shape[1], *a.shape), a.dtype), x)
+        pace = self._pace(("path", weights.shape[1], noise is None), x)
+        first = 0
         with self._bar("gradients", n_samples * n_steps) as bar:
-            for first_sample in range(0, n_samples, group_size):
-                group = np.arange(first_sample, min(first_sample + group_size, n_samples))
-                padded = _pad(group, group_size)
-                points = self._feed(each(lambda a, g=padded: a[g], x), None)
+            while first < n_samples:
+                # Samples that are on the device together: enough for whole passes, some of which may be tried out.
+                group = np.arange(first, min(first + GROUP * pace.best.size, n_samples))
+                points = self._feed(each(lambda a, g=group: a[g], x), None)
                 check_differentiable(points)
                 sums = self._path_begin(
                     points,
-                    self._feed(each(lambda a, g=padded: a[g], start), None),
-                    {name: values[padded] for name, values in self.question.context.items()},
+                    self._feed(each(lambda a, g=group: a[g], start), None),
+                    {name: values[group] for name, values in self.question.context.items()},
                     weights.shape[1],
                 )
-                samples, steps = np.repeat(np.arange(len(group)), n_steps), np.tile(np.arange(n_steps), len(group))
-                for first in range(0, len(samples), step_rows):
-                    count = len(samples[first : first + step_rows])
-                    sample, step = (_pad(a[first : first + step_rows], step_rows) for a in (samples, steps))
+
+                def add(numbers: np.ndarray, size: int, way: str, first: int = first) -> None:
+                    nonlocal sums
+                    sample, step = (_pad(a, size) for a in np.divmod(numbers, n_steps))
                     weight = weights[step]
-                    weight[count:] = 0
+                    weight[len(numbers) :] = 0
                     drawn = None
                     if noise is not None:
-                        drawn = each(lambda n, a: n.astype(a.dtype), noise(first_sample + sample, step), x)
+                        drawn = each(lambda n, a: n.astype(a.dtype), noise(first + sample, step), x)
                         drawn = self._feed(drawn, None)
-                    rows = PathRows(sample, alphas[step], weight, target[first_sample + sample], drawn)
-                    sums = self._path_add(sums, rows)
-                    bar.update(count)
+                    rows = PathRows(sample, alphas[step], weight, target[first + sample], drawn)
+                    sums = self._path_add(sums, rows, way)
+                    if pace.is_trying:
+                        self._path_wait(sums)
+
+                rows, beyond = len(group) * n_steps, (n_samples - first - len(group)) * n_steps
+                self._run_passes(pace, rows, add, bar=bar, beyond=beyond)
                 found = self._path_end(sums)
                 for name, key in self._keys(x).items():
-                    values = found[key].reshape(group_size, -1, *_part(x, name).shape[1:])
-                    _part(out, name)[:, group] = values[: len(group)].swapaxes(0, 1)
-                self.cost["gradient_evaluations"] += len(samples)
+                    values = found[key].reshape(len(group), -1, *_part(x, name).shape[1:])
+                    _part(out, name)[:, group] = values.swapaxes(0, 1)
+                self.cost["gradient_evaluations"] += rows
+                first += len(group)
         return each(lambda a: a[0], out) if single else out
 
     def rewritten_gradient(
@@ -310,29 +338,29 @@ class Adapter(ABC):
         out = each(np.empty_like, x)
         others: dict[str, list[np.ndarray]] = {}
         predictions: list[np.ndarray] = []
-        done = 0
         keys = self._keys(x)
-        for feed, rows in self._batches(x, "relevance"):
+
+        def run(feed: Feed, rows: np.ndarray, way: str) -> None:
             check_differentiable({key: feed[key] for key in keys.values()})
             leaves = rewrite.leaves(feed)
-            wanted = _pad(target[done : done + rows], rows_of(feed))
-            named, gradients = self._rewritten(feed, leaves, rewrite, wanted)
-            predictions.append(self._flat(named, rows_of(feed))[:rows])
+            named, gradients = self._rewritten(feed, leaves, rewrite, _pad(target[rows], rows_of(feed)), way)
+            predictions.append(self._flat(named, rows_of(feed))[: len(rows)])
             given = {**feed, **leaves}
-            products = {name: (given[name] * slope)[:rows] for name, slope in gradients.items()}
+            products = {name: (given[name] * slope)[: len(rows)] for name, slope in gradients.items()}
             own = {part: [name for name in products if name == k or name.endswith(f" {k}")] for part, k in keys.items()}
             if not any(own.values()):
                 raise no_path()
             for name, found in own.items():
                 part = _part(out, name)
                 # Nothing is found for one of several inputs which the explained output does not depend on.
-                part[done : done + rows] = 0
+                part[rows] = 0
                 for key in found:
-                    part[done : done + rows] += products[key].reshape(rows, *part.shape[1:])
+                    part[rows] += products[key].reshape(len(rows), *part.shape[1:])
             for key in products.keys() - set(keys.values()):
                 others.setdefault(key, []).append(products[key])
-            done += rows
-            self.cost["gradient_evaluations"] += rows
+            self.cost["gradient_evaluations"] += len(rows)
+
+        self._run_batches(x, "relevance", run, key=rewrite.key)
         scale, difference = difference_of(prediction, np.concatenate(predictions))
         if not difference <= self.precision * scale:
             raise ForwardMismatchError(
@@ -363,21 +391,26 @@ class Adapter(ABC):
         ForwardMismatchError
             If the pass with readers predicts something else than the model alone (checked on the first batch).
         """
-        whole = self.configured(batch_size=row_count(x), show_progress=self.show_progress) if training else self
         predictions: list[np.ndarray] = []
         readings: list[Readings] = []
-        for feed, rows in whole._batches(x, "forward"):
-            named, found = self._read(feed, readers, training)
+
+        def run(feed: Feed, rows: np.ndarray, way: str) -> None:
+            named, found = self._read(feed, readers, training, way)
             _check_rows(found, rows_of(feed))
-            flat = self._flat(named, rows_of(feed))[:rows]
+            flat = self._flat(named, rows_of(feed))[: len(rows)]
             if not predictions and not training:
-                first = each(lambda a, n=rows: a[:n], x)
-                self._check_forward(self.predict(first, sample=np.arange(rows)), flat)
+                self._check_forward(self.predict(each(lambda a: a[rows], x), sample=rows), flat)
             predictions.append(flat)
             readings.append(
-                {p: [{k: v[:rows] for k, v in call.items()} for call in calls] for p, calls in found.items()}
+                {p: [{k: v[: len(rows)] for k, v in call.items()} for call in calls] for p, calls in found.items()}
             )
-            self.cost["forward_evaluations"] += rows
+            self.cost["forward_evaluations"] += len(rows)
+
+        if training:
+            numbers = np.arange(row_count(x))
+            run(self._feed(x, numbers), numbers, self.ways[0])
+        else:
+            self._run_batches(x, "forward", run, key=tuple(readers.items()))
         joined = {
             path: [
                 {name: np.concatenate([part[path][i][name] for part in readings]) for name in call}
@@ -433,21 +466,82 @@ class Adapter(ABC):
             feed |= {name: values[sample] for name, values in self.question.context.items()}
         return feed
 
-    def _batches(self, x: Parts | LazyRows, label: str, sample: np.ndarray | None = None) -> Iterator[tuple[Feed, int]]:
-        """Yield batches of one size, so that nothing is compiled twice, and how many of their rows are real."""
+    # ---- passes: how many rows each holds ---------------------------------------------------------------------
+
+    def _run_batches(
+        self,
+        x: Parts | LazyRows,
+        label: str,
+        run: Callable[[Feed, np.ndarray, str], None],
+        *,
+        sample: np.ndarray | None = None,
+        key: Hashable = None,
+    ) -> None:
+        """Call ``run(feed, rows, way)`` for all rows of `x`; a feed may be filled up with more rows than these."""
         if not isinstance(x, LazyRows):
             numbers, array = (np.arange(row_count(x)) if sample is None else sample), x
             known = {len(values) for values in self.question.context.values()}
             if sample is None and known - {len(numbers)}:
                 raise InputError(f"{len(numbers)} rows came for {known.pop()} samples; say of which, with sample=")
             x = LazyRows(len(numbers), lambda rows: each(lambda a: a[rows], array), lambda rows: numbers[rows])
-        size = min(self.batch_size, x.count)
-        with self._bar(label, x.count) as bar:
-            for start in range(0, x.count, size):
-                rows = np.arange(start, min(start + size, x.count))
-                parts = each(lambda a: _pad(a, size), x.make(rows))
-                yield self._feed(parts, _pad(x.sample(rows), size)), len(rows)
-                bar.update(len(rows))
+        lazy = x
+
+        def run_pass(rows: np.ndarray, size: int, way: str) -> None:
+            parts = each(lambda a: _pad(a, size), lazy.make(rows))
+            run(self._feed(parts, _pad(lazy.sample(rows), size)), rows, way)
+
+        with self._bar(label, lazy.count) as bar:
+            self._run_passes(self._pace((label, key), lazy.make(np.arange(1))), lazy.count, run_pass, bar=bar)
+
+    def _pace(self, key: Hashable, x: Parts) -> Pace:
+        """Return how passes of one kind are run, over rows of the shapes of `x`."""
+        if not self._tries_sizes:
+            return Pace(self.batch_size, self.ways, fixed=True)
+        arrays = [*arrays_of(x), *self.question.context.values()]
+        key = (key, self.question.logits, *((array.shape[1:], array.dtype.str) for array in arrays))
+        if key not in self._shared.paces:
+            values, length = sum(array[0].size for array in arrays), max(a.shape[1] for a in arrays_of(x))
+            self._shared.paces[key] = Pace(first_size(values, length, self.batch_size), self.ways)
+        return self._shared.paces[key]
+
+    def _run_passes(
+        self, pace: Pace, total: int, run: Callable[[np.ndarray, int, str], None], *, bar: Any, beyond: int = 0
+    ) -> None:
+        """Call ``run(rows, size, way)`` until `total` rows are done; `beyond` as many come in further calls.
+
+        Where memory runs out the pass is run again with half the rows; what is done stays.
+        """
+        done = 0
+        while done < total:
+            plan = pace.choose(total - done + beyond)
+            rows = np.arange(done, min(done + plan.size, total))
+            size = pace.padded(plan, len(rows)) if self._fixed_rows(plan.way) else len(rows)
+            started, before = time.perf_counter(), peak_memory()
+            try:
+                run(rows, size, plan.way)
+            except Exception as err:
+                if is_out_of_memory(err):
+                    self._halve(pace, plan, err)
+                elif not pace.failed(plan):
+                    raise
+                continue
+            pace.took(plan, len(rows), time.perf_counter() - started, peak_memory() - before)
+            done += len(rows)
+            bar.update(len(rows))
+
+    def _halve(self, pace: Pace, plan: Plan, err: Exception) -> None:
+        if not pace.halve(plan):
+            raise MemoryError(f"memory does not hold one row, one sample at one step: {err}") from err
+        if pace.fixed:
+            warnings.warn(
+                f"batch_size={plan.size} does not fit into memory; passes hold {pace.best.size} rows",
+                AttrkitWarning,
+                stacklevel=2,
+            )
+
+    def _fixed_rows(self, way: str) -> bool:
+        """Whether what is compiled in this way takes one number of rows only."""
+        return False
 
     # ---- checks -----------------------------------------------------------------------------------------------
 
@@ -502,21 +596,16 @@ class Adapter(ABC):
                 "a layer of this model does not give the same output when its attention is read"
             )
 
-    def _predict_flat(self, feed: Feed) -> np.ndarray:
-        return self._flat(self._predict(feed), rows_of(feed))
-
     def _predict_first(self, feed: Feed) -> np.ndarray:
         """Predict, and refuse a model whose output for a sample is not its own: no explanation would be either."""
+        size, way = rows_of(feed), self.ways[0]
         with self._state_restored():
-            among = self._predict_flat(feed)
-            alone = self._predict_flat({key: np.repeat(a[:1], len(a), axis=0) for key, a in feed.items()})
+            among = self._flat(self._predict(feed, way), size)
+            repeated = {key: np.repeat(a[:1], size, axis=0) for key, a in feed.items()}
+            alone = self._flat(self._predict(repeated, way), size)
             # Where samples and timesteps are mixed up, the first sample may be right and the order tells.
-            turned = self._predict_flat({key: a[::-1].copy() for key, a in feed.items()})[::-1]
-        if not np.isfinite(among).all():
-            raise RefusedError(
-                f"{int((~np.isfinite(among)).sum())} of the model's {among.size} outputs for the first batch are NaN "
-                "or infinite; there is nothing to explain"
-            )
+            turned = self._flat(self._predict({key: a[::-1].copy() for key, a in feed.items()}, way), size)[::-1]
+        _check_finite(among)
         scale, difference = difference_of(among[:1], alone[:1])
         if difference <= 10 * self.precision * scale:
             scale, difference = difference_of(among, turned)
@@ -527,7 +616,7 @@ class Adapter(ABC):
                 "samples of the batch (a layer called with training=True, or samples taken for timesteps: "
                 "batch_first=True?); such an output has no explanation of its own"
             )
-        self._steady.add(self.question.logits)
+        self._shared.steady.add(self.question.logits)
         return among
 
     def _bar(self, label: str, total: int) -> Any:
@@ -559,6 +648,10 @@ class Adapter(ABC):
     def layers(self) -> list[Layer]:
         """Return every layer that can be read, those of nested models too, in the model's order."""
 
+    def _structure(self) -> Hashable:
+        """Return what compiled functions of the model hold for, beside its weights; None if that is not known."""
+        return None
+
     @abstractmethod
     def _state_restored(self) -> AbstractContextManager[None]:
         """Put back, when the block ends, what a pass moves in the model: moving averages, states of generators."""
@@ -572,7 +665,7 @@ class Adapter(ABC):
     # ---- what a framework fills in ----------------------------------------------------------------------------
 
     @abstractmethod
-    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]: ...
+    def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]: ...
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
         """Bring the samples of a group to the device, with sums of zero; a framework without gradients has none.
@@ -581,27 +674,55 @@ class Adapter(ABC):
         """
         raise NotImplementedError
 
-    def _path_add(self, sums: Any, rows: PathRows) -> Any:
+    def _path_add(self, sums: Any, rows: PathRows, way: str) -> Any:
+        """Return the sums with the gradients of some rows added; where it fails, the old ones are as they were."""
         raise NotImplementedError
+
+    def _path_wait(self, sums: Any) -> None:  # noqa: B027
+        """Return when the device has computed the sums."""
 
     def _path_end(self, sums: Any) -> Feed:
         raise NotImplementedError
 
     def _rewritten(
-        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray
+        self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
         """Run one batch: the outputs by name, and gradients for what of feed and leaves is a number and reached."""
         raise NotImplementedError
 
     @abstractmethod
     def _read(
-        self, feed: Feed, readers: Mapping[str, Reader], training: bool
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
 
 
 def rows_of(feed: Feed) -> int:
     """Return how many rows the batch of a feed has."""
     return len(next(iter(feed.values())))
+
+
+def settings_of(layers: Iterable[Any], *, besides: Collection[str] = ()) -> Hashable:
+    """Return what a compiled pass through some layers bakes in: which they are, and their plain attributes.
+
+    ``besides`` are names of attributes that no pass depends on.
+    """
+
+    def plain(value: Any) -> bool:
+        return isinstance(value, bool | int | float | str)
+
+    def settings(layer: Any) -> Iterator[Hashable]:
+        for name, value in vars(layer).items():
+            if name in besides:
+                continue
+            if plain(value):
+                yield name, value
+            elif isinstance(value, list | tuple) and all(map(plain, value)):
+                yield name, tuple(value)
+            elif isinstance(value, FunctionType | BuiltinFunctionType):
+                # An activation.
+                yield name, id(value)
+
+    return tuple((id(layer), *settings(layer)) for layer in layers)
 
 
 def no_path() -> RefusedError:
@@ -665,6 +786,14 @@ def _part(parts: Parts, name: str) -> np.ndarray:
 def difference_of(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Return the size of predictions `a`, next to which 1e-6 is nothing, and their largest difference from `b`."""
     return max(float(np.abs(a).max()), 1e-6), float(np.abs(a.astype(float) - b).max())
+
+
+def _check_finite(outputs: np.ndarray) -> None:
+    if not np.isfinite(outputs).all():
+        raise RefusedError(
+            f"{int((~np.isfinite(outputs)).sum())} of the model's {outputs.size} outputs for the first batch are NaN "
+            "or infinite; there is nothing to explain"
+        )
 
 
 def _check_rows(found: Readings, rows: int) -> None:

@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from attrkit.adapters._jax import JaxAdapter
-from attrkit.adapters.base import Adapter, Feed, Layer, Question, Reader, Readings
+from attrkit.adapters._shared import Shared
+from attrkit.adapters.base import Adapter, Feed, Layer, Reader, Readings
 from attrkit.errors import AttrkitError, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 
@@ -75,13 +76,11 @@ class JaxFunction(Function, JaxAdapter):
     def _version(self) -> str:
         return str(self._jax.__version__)
 
-    def configured(
-        self, *, batch_size: int | None = None, show_progress: bool = False, question: Question | None = None
-    ) -> Self:
-        """Return this adapter with other settings; the function is compiled anew, with what it closes over by now."""
-        other = super().configured(batch_size=batch_size, show_progress=show_progress, question=question)
-        other._traced = {}
-        return other
+    @contextmanager
+    def left_as_found(self) -> Iterator[None]:
+        """Compile the function anew for the block, with what it closes over by now."""
+        self._shared = Shared()
+        yield
 
 
 class NumpyFunction(Function):
@@ -89,7 +88,7 @@ class NumpyFunction(Function):
 
     framework = "numpy"
 
-    def _predict(self, feed: Feed) -> list[tuple[str, np.ndarray]]:
+    def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
         # Copies, because a function may work in place.
         given = {name: values.copy() for name, values in feed.items()}
         try:
@@ -116,9 +115,9 @@ class NumpyFunction(Function):
         )
 
     def _read(
-        self, feed: Feed, readers: Mapping[str, Reader], training: bool
+        self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
-        return self._predict(feed), {}
+        return self._predict(feed, way), {}
 
 
 def adapt_function(function: Any, framework: str | None) -> Adapter:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -14,7 +14,7 @@ from attrkit.adapters._interception import intercepted
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, with_imposed
+from attrkit.adapters.base import LAYER, Adapter, Call, Layer, Reader, settings_of, with_imposed
 from attrkit.errors import AttrkitWarning, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 from attrkit.parts import Parts
@@ -27,6 +27,23 @@ HANDLES = (
 )
 
 _SOFTMAX = ("softmax", "sigmoid", "log_softmax")
+
+# What Keras writes on a model when it is called, compiled, fitted or asked to predict.
+_BOOKKEEPING = {
+    "_called",
+    "_is_compiled",
+    "_jit_compile",
+    "_pss_evaluation_shards",
+    "compiled",
+    "loss",
+    "predict_function",
+    "stop_predicting",
+    "stop_evaluating",
+    "stop_training",
+    "test_function",
+    "train_function",
+    "train_tf_function",
+}
 
 
 class KerasModel(Adapter):
@@ -89,6 +106,10 @@ class KerasModel(Adapter):
             nth = seen[entry.path]
             found.append(entry if nth == 1 else entry._replace(path=f"{entry.path}#{nth}"))
         return found
+
+    def _structure(self) -> Hashable:
+        layers = self.model._flatten_layers()
+        return settings_of(layers, besides=_BOOKKEEPING), tuple(map(id, self.model.variables))
 
     def masks(self, x: Parts) -> dict[str, np.ndarray]:  # noqa: D102
         # Masking has a mask_value, an Embedding that masks has mask_zero; subclasses of theirs too.

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from attrkit.adapters._interception import LOCK, intercepted
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, Rewrite, rows_of, with_imposed
+from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, Rewrite, rows_of, settings_of, with_imposed
 from attrkit.errors import AttrkitWarning, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, each, row_count
@@ -91,6 +91,10 @@ class TorchModule(TorchAdapter):
             for path, module in self.model.named_modules()
             if path and not isinstance(module, (self._torch.jit.ScriptModule, *held))
         ]
+
+    def _structure(self) -> Hashable:
+        # In which mode it is does not matter: passes put it into theirs.
+        return settings_of(self.model.modules(), besides={"training"})
 
     @contextmanager
     def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """SavedModels: a program of TensorFlow operations, with predictions and gradients but no layers to read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -50,6 +50,10 @@ class SavedModel(TensorFlowAdapter):
 
     def describe(self) -> dict[str, str]:  # noqa: D102
         return {"framework": self.framework, "framework_version": str(self._tf.__version__), "model": "SavedModel"}
+
+    def _structure(self) -> Hashable:
+        # Its program is fixed.
+        return id(self._serving)
 
     def layers(self) -> list[Layer]:  # noqa: D102
         raise RefusedError(_WITHOUT_LAYERS)
