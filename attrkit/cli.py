@@ -91,6 +91,9 @@ def extract(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a pass.")] = None,
     seed: Annotated[int, typer.Option(help="For methods that draw.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write OUT chunk by chunk; the same command goes on where it was stopped.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Explain a saved model on data from a file."""
@@ -105,7 +108,10 @@ def extract(
     options = dict(_parse_option(text) for text in option)
     if options and len(method) > 1:
         raise InputError("--option goes with one --method; run the methods one by one")
-    check_target(out, overwrite=overwrite)
+    if stream and (overwrite or len(method) > 1):
+        raise InputError("--stream goes with one --method, and goes on with what is there: leave --overwrite out")
+    if not stream:
+        check_target(out, overwrite=overwrite)
     adapter = attrkit.adapt(attrkit.load_model(model))
     if len(adapter.inputs) > 1:
         raise InputError(f"the model has {len(adapter.inputs)} inputs, and a file holds one; use attrkit.extract")
@@ -124,6 +130,10 @@ def extract(
         "seed": seed,
         "show_progress": not quiet,
     }
+    if stream:
+        attrkit.extract(adapter, labelled, method[0], store=out, **given, **options)
+        typer.echo(f"wrote {out}")
+        return
     methods = {name: (name, options) for name in method}
     tree = attrkit.compare(adapter, labelled, methods, **given)
     path = attrkit.save(tree[method[0]].to_dataset() if len(method) == 1 else tree, out, overwrite=overwrite)

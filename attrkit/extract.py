@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -13,6 +14,7 @@ from attrkit.explained import explain_inputs
 from attrkit.methods import find_method
 from attrkit.question import Asked
 from attrkit.run_method import run_method
+from attrkit.streaming.run import stream
 
 
 def extract(
@@ -32,6 +34,9 @@ def extract(
     embedding: str | None = None,
     embedding_reduction: str | None = "auto",
     explain: str | Sequence[str] | None = None,
+    store: str | Path | None = None,
+    chunk_size: int | None = None,
+    client: Any = None,
     **options: Any,
 ) -> xr.Dataset:
     """Ask one method what a trained model looks at.
@@ -39,12 +44,14 @@ def extract(
     Parameters
     ----------
     model : object
-        A trained model, or what `attrkit.adapt` made of it. It is left as it was found.
+        A trained model, or what `attrkit.adapt` made of it. It is left as it was found. With `store`, the path of its
+        file too.
     inputs : array_like, DataFrame, DataArray, Dataset or list of those; dict or tuple of such
         What to explain, of shape (sample, timestep, channel), or token ids of shape (sample, timestep); see
         `attrkit.inputs.label_inputs`. For a model of several inputs a dict by name, or a tuple in the model's order,
         where one may be static, of shape (sample, channel); integers that are no sequence, such as an attention mask,
-        are handed on.
+        are handed on. With `store`, also what is not in memory: arrays of zarr and dask, memory maps, lazy DataArrays,
+        or an iterator of batches, each of what is taken without.
     method : str or callable, default "integrated_gradients"
         A built-in method: ``attention``, ``gradient``, ``input_x_gradient``, ``integrated_gradients``, ``lrp``,
         ``occlusion``, ``smoothgrad``; a method of another toolkit, ``"innvestigate:lrp.z"``; or a function
@@ -81,6 +88,13 @@ def extract(
     explain : str or list of str, optional
         Of several inputs, those to explain, by name; the others are handed on. All that can be, if not given: integers
         that are a mask and no token ids look like token ids.
+    store : str or Path, optional
+        A zarr folder to write to, chunk by chunk, in constant memory. It appears when it is complete; until then the
+        work is in ``NAME.zarr.partial``, and the same call goes on where it was stopped.
+    chunk_size : int, optional
+        Samples a chunk of `store`; as many as make some 64 MiB, if not given.
+    client : dask.distributed.Client, optional
+        Whose workers explain the chunks of `store`; they must see its folder.
     **options
         The method's own options, such as ``n_steps`` or ``reduce``.
 
@@ -97,7 +111,9 @@ def extract(
     InputError
         If inputs, target, baseline or an option do not fit.
     RefusedError
-        If the method does not hold for this model.
+        If the method does not hold for this model; with `store`, also if its result for a sample depends on the others.
+    StoreError
+        If `store` cannot be written, or holds the answer to another question.
 
     Warns
     -----
@@ -111,10 +127,28 @@ def extract(
     ('sample', 'timestep', 'channel')
     >>> bool(abs(ds["completeness_gap"]).max() < 1e-5)
     True
+
+    What does not fit in memory goes to a folder, and is read from there when it is used:
+
+    >>> batches = (x[i : i + 1] for i in range(5))
+    >>> attrkit.extract(model, batches, "gradient", store="gradient.zarr", show_progress=False).sizes["sample"]
+    5
     """
+    asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
+    if store is not None:
+        return stream(
+            *(model, inputs, method, options, asked),
+            store=store,
+            chunk_size=chunk_size,
+            client=client,
+            batch_size=batch_size,
+            show_progress=show_progress,
+            explained=explain,
+        )
+    if chunk_size is not None or client is not None:
+        raise InputError("chunk_size= and client= are for results that go to a folder; give store= too")
     adapter = adapt(model)
     explained = explain_inputs(adapter, inputs, explain)
-    asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
     with adapter.left_as_found():
         return run_method(
             adapter, explained, method, options, asked, batch_size=batch_size, show_progress=show_progress

@@ -20,6 +20,12 @@ def needs_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def gives_prediction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a method whose result has the model's outputs as ``prediction``, so that no pass is spent on them alone."""
+    function.gives_prediction = True  # type: ignore[attr-defined]
+    return function
+
+
 def checked_first(check: Callable[..., None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Mark a method with ``check(model, x, **options)``, which refuses models and options.
 

@@ -27,12 +27,8 @@ def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> Non
     if "completeness_gap" not in ds or "bias_relevance" in ds or explained is None:
         return
     gap = np.abs(ds["completeness_gap"].values)
-    change, size = np.abs(explained), np.abs(explained)
-    if "baseline_prediction" in ds:
-        start = ds["baseline_prediction"].values
-        change, size = np.abs(explained - start), np.maximum(size, np.abs(start))
-    # A change that is small beside the output itself is known to rounding only.
-    share = gap / np.maximum(np.maximum(change, 1e-3 * size), np.finfo(np.float32).tiny)
+    start = ds["baseline_prediction"].values if "baseline_prediction" in ds else np.zeros_like(explained)
+    change, share = np.abs(explained - start), share_of_change(gap, explained, start)
     over = share > COMPLETENESS_TOLERANCE
     if over.any():
         worst = int(share.argmax())
@@ -50,6 +46,19 @@ def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> Non
             CompletenessWarning,
             stacklevel=4,
         )
+
+
+def share_of_change(gap: np.ndarray, explained: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return completeness gaps as shares of the change in output, all of shape (sample,).
+
+    Examples
+    --------
+    >>> share_of_change(np.array([-0.1]), np.array([3.0]), np.array([1.0]))
+    array([0.05])
+    """
+    change, size = np.abs(explained - start), np.maximum(np.abs(explained), np.abs(start))
+    # A change that is small beside the output itself is known to rounding only.
+    return np.abs(gap) / np.maximum(np.maximum(change, 1e-3 * size), np.finfo(np.float32).tiny)
 
 
 def check_saturation(name: str, prediction: np.ndarray, explained: np.ndarray, outputs: Sequence[Output]) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from attrkit import schema
-from attrkit.adapters.base import Adapter
+from attrkit.adapters.base import Adapter, check_finite
 from attrkit.embeddings import at_embeddings, reduce_embedding
 from attrkit.errors import InputError
 from attrkit.explained import Explained
 from attrkit.methods import find_method
-from attrkit.parts import Parts
+from attrkit.parts import Parts, row_count
 from attrkit.question import Asked, baseline_of, masks_of, targets_of
 from attrkit.result_checks import check_result, check_saturation
 from attrkit.targets import label_prediction
@@ -54,7 +54,11 @@ def run_method(
     x = explained.parts()
     if hasattr(function, "check"):
         function.check(model, x, **options)
-    given, variables, attrs = _given(name, takes, model, explained, x, asked)
+    # Where a method's own pass gives the outputs, none is spent on them alone.
+    by_method = getattr(function, "gives_prediction", False) and _is_fixed(asked.target)
+    if by_method:
+        model.learn_outputs(x)
+    given, variables, attrs = _given(name, takes, model, explained, x, asked, predict=not by_method)
     targets = given.pop("targets", [])
     found = []
     # A method that does not depend on the target is run once.
@@ -67,6 +71,8 @@ def run_method(
     variables |= _along_outputs(found, [target.label[0] for target in targets]) if by_output else found[0]
     prediction = variables.pop("prediction", given.get("prediction"))
     prediction = model.predict(x) if prediction is None else prediction
+    if by_method:
+        check_finite(prediction)
     variables["prediction"] = label_prediction(prediction, model.outputs, asked.output_labels)
     variables |= explained.others()
     attrs |= {
@@ -92,8 +98,20 @@ def run_method(
     return ds
 
 
+def _is_fixed(target: Any) -> bool:
+    """Whether a target names outputs, and does not depend on their values."""
+    return not callable(target) and not (isinstance(target, str) and target == "predicted")
+
+
 def _given(
-    name: str, takes: Mapping[str, Any], model: Adapter, explained: Explained, x: Parts, asked: Asked
+    name: str,
+    takes: Mapping[str, Any],
+    model: Adapter,
+    explained: Explained,
+    x: Parts,
+    asked: Asked,
+    *,
+    predict: bool,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return what a method can be given, and the variables and attributes that record it."""
     variables: dict[str, Any] = {}
@@ -112,7 +130,8 @@ def _given(
     }
     variables |= explained.variables("mask", {part: schema.as_dataarray("mask", own) for part, own in masks.items()})
     if asked.target is not None or "target" in takes or "prediction" in takes:
-        given["prediction"] = model.predict(x)
+        # The values come with the method's result; a target needs no more than the shape.
+        given["prediction"] = model.predict(x) if predict else _unknown(model, row_count(x))
     if asked.target is not None or "target" in takes:
         # A method that does not depend on the target keeps it all the same: what was asked of all methods alike.
         given["targets"], attrs["target"] = targets_of(model, asked, given["prediction"])
@@ -122,6 +141,10 @@ def _given(
     if "seed" in takes:
         attrs["seed"] = asked.seed
     return given, variables, attrs
+
+
+def _unknown(model: Adapter, n_samples: int) -> np.ndarray:
+    return np.full((n_samples, sum(output.size for output in model.outputs)), np.nan)
 
 
 def _variables(result: Any, explained: Explained, asked: Asked) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import xarray as xr
 from attrkit import schema
 from attrkit.collect import as_datasets, as_tree
 from attrkit.errors import SchemaError, StoreError
+from attrkit.streaming.records import check_streamed
 
 ZARR = (".zarr",)
 NETCDF = (".nc", ".nc4", ".h5netcdf")
@@ -93,22 +94,25 @@ def _write(data: xr.Dataset | xr.DataTree, target: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def load(path: str | Path) -> xr.Dataset | xr.DataTree:
-    """Read a dataset or a tree that `save` wrote.
+def load(path: str | Path, *, lazy: bool = False) -> xr.Dataset | xr.DataTree:
+    """Read a dataset or a tree that `save` or `extract` wrote.
 
     Parameters
     ----------
     path : str or Path
+    lazy : bool, default False
+        Read labels only, and values when they are used; the file stays open.
 
     Returns
     -------
     Dataset or DataTree
-        What was saved, in memory and validated.
+        What was saved, validated, and in memory if not `lazy`.
 
     Raises
     ------
     StoreError
-        If there is nothing there, the suffix is not known, or the file cannot be read.
+        If there is nothing there, the suffix is not known, or the file cannot be read. Of what `extract` streamed,
+        every file must be there in its size and, if not `lazy`, hold what was written, by its checksum.
     SchemaError
         If it is not an attrkit dataset.
 
@@ -121,16 +125,21 @@ def load(path: str | Path) -> xr.Dataset | xr.DataTree:
     engine = _engine(source)
     if not source.exists():
         raise StoreError(f"there is no file {source}")
+    manifest = check_streamed(source, contents=not lazy) if engine == "zarr" else None
     try:
-        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-        with xr.open_datatree(source, engine=engine, **options) as opened:
-            tree = opened.load()
+        # Without dask too: what is lazy is read by xarray itself.
+        options: dict[str, Any] = {"consolidated": False, "chunks": None} if engine == "zarr" else {}
+        tree = xr.open_datatree(source, engine=engine, **options)
+        if not lazy:
+            with tree as opened:
+                tree = opened.load()
     except Exception as err:  # A damaged file makes xarray, h5netcdf and zarr raise errors of every kind.
         raise StoreError(f"{source} cannot be read as {engine}: {err}") from err
     order = tree.attrs.pop(_ORDER, "").split("/")
     if set(order) == set(tree.children):
         tree.children = {name: tree.children[name] for name in order}
     data: xr.Dataset | xr.DataTree = tree if tree.children else tree.to_dataset()
+    data.attrs |= {} if manifest is None else manifest["run"]
     try:
         schema.validate(data)
     except SchemaError as err:

@@ -5,18 +5,18 @@ Run ``uv run python benchmarks/lrp.py`` for Keras on TensorFlow; ``KERAS_BACKEND
 timed apart. Ratios are medians of pairs that ran one after the other: machines differ, and so do their moments.
 """
 
-import argparse
+import functools
 import os
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from common import by_hand
+from common.models import samples_of
+from common.report import arguments, report
+from common.timing import interleaved, ratio
 
 import attrkit
 from attrkit.explained import explain_inputs
@@ -70,34 +70,6 @@ def torch_models(timesteps: int) -> dict[str, Any]:
     }
 
 
-def plain_gradient(model: Any, framework: str, x: np.ndarray) -> Callable[[], object]:
-    """Return one gradient of the summed output, compiled as a user would."""
-    if framework == "tensorflow":
-        import tensorflow as tf
-
-        @tf.function
-        def gradient(points: Any) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(points)
-                output = model(points, training=False)
-            return tape.gradient(output, points)
-
-        return lambda: gradient(tf.constant(x)).numpy()
-    if framework == "jax":
-        import jax
-
-        state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
-        compiled = jax.jit(jax.grad(lambda points, state: model.stateless_call(*state, points)[0].sum()))
-        return lambda: np.asarray(compiled(x, state))
-    import torch
-
-    def run() -> Any:
-        points = torch.tensor(x, requires_grad=True)
-        return torch.autograd.grad(model(points).sum(), points)[0].numpy()
-
-    return run
-
-
 def relevance(model: Any, composite: str, x: np.ndarray) -> Callable[[], object]:
     adapter = attrkit.adapt(model)
     explained = explain_inputs(adapter, x)
@@ -107,41 +79,37 @@ def relevance(model: Any, composite: str, x: np.ndarray) -> Callable[[], object]
     return lambda: adapter.rewritten_gradient(x, target, plan.rewrite, prediction=prediction)
 
 
-def timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, repeats=7)
     parser.add_argument("--torch", action="store_true", help="modules of torch in place of Keras models")
     parser.add_argument("--timesteps", type=int, default=240)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 256])
-    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--models", default="", help="only models with this in their name")
     parser.add_argument("--composites", nargs="+", default=["arras", "attnlrp"])
     chosen = parser.parse_args()
-    framework = "torch" if chosen.torch else os.environ.get("KERAS_BACKEND", "tensorflow")
+    framework = "torch" if chosen.torch else f"keras-{os.environ.get('KERAS_BACKEND', 'tensorflow')}"
     models = torch_models(chosen.timesteps) if chosen.torch else keras_models(chosen.timesteps)
-    kind = "modules of torch" if chosen.torch else f"Keras on {framework}"
-    table = Table(title=f"LRP in plain gradients, {kind}, {chosen.timesteps} timesteps")
-    for column in ("model", "composite", "batch", "gradient [ms]", "LRP [ms]", "ratio", "first call [s]"):
-        table.add_column(column, justify="left" if column in ("model", "composite") else "right")
+    rows = []
     for name, model in ((name, model) for name, model in models.items() if chosen.models in name):
+        # The first form, without XLA and torch.compile: relevance is compiled as it is.
+        form = next(iter(by_hand.forms_of(framework, model).values()))
         for composite in chosen.composites if "Attention" in name else chosen.composites[:1]:
             # Weights of attention, shared, hold (sample, query, key, unit) several times over.
             for batch in chosen.batches if composite == "arras" else chosen.batches[:1]:
-                x = np.random.default_rng(0).standard_normal((batch, chosen.timesteps, CHANNELS)).astype("float32")
-                gradient, lrp = plain_gradient(model, framework, x), relevance(model, composite, x)
-                gradient()
-                first = timed(lrp)
-                pairs = [(timed(gradient), timed(lrp)) for _ in range(chosen.repeats)]
-                plain, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
-                ratio = statistics.median(b / a for a, b in pairs)
-                numbers = (f"{1e3 * plain:.1f}", f"{1e3 * ours:.1f}", f"{ratio:.2f}", f"{first:.1f}")
-                table.add_row(name, composite, str(batch), *numbers)
-    Console(width=120).print(table)
+                x = samples_of(batch, timesteps=chosen.timesteps, channels=CHANNELS)
+                plain = functools.partial(by_hand.gradients, form, x, batch)
+                timings = interleaved({"gradient": plain, "LRP": relevance(model, composite, x)}, chosen.repeats)
+                row = {"model": name, "composite": composite, "batch": batch}
+                row |= {"gradient_seconds": timings["gradient"].median, **timings["LRP"].cells()}
+                rows.append({**row, "ratio": ratio(timings["LRP"], timings["gradient"])})
+    report(
+        f"lrp_{framework}",
+        f"LRP in plain gradients, {framework}, {chosen.timesteps} timesteps",
+        rows,
+        chosen,
+        labels=("model", "composite", "batch"),
+        columns=("gradient_seconds", "seconds", "ratio", "first_call_seconds"),
+    )
 
 
 if __name__ == "__main__":

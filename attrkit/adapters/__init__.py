@@ -13,7 +13,7 @@ from typing import Any
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.function import adapt_function
-from attrkit.errors import AttrkitWarning, UnknownModelError
+from attrkit.errors import AttrkitWarning, InputError, UnknownModelError
 
 
 @cache
@@ -36,7 +36,7 @@ def adapters() -> dict[str, Any]:
     return {name: module for name, module in found.items() if hasattr(module, "HANDLES")}
 
 
-def adapt(model: Any, *, framework: str | None = None) -> Adapter:
+def adapt(model: Any, *, framework: str | None = None, params: Any = None) -> Adapter:
     """Wrap a model in the adapter of its framework.
 
     Parameters
@@ -46,6 +46,10 @@ def adapt(model: Any, *, framework: str | None = None) -> Adapter:
     framework : {"jax", "numpy"}, optional
         What a plain function is made of. A jitted function is known to be of JAX; any other is taken for one of numpy,
         which has no gradients.
+    params : pytree, optional
+        The weights of a JAX function that takes them first, ``f(params, x)``. They are handed in at every pass, and so
+        what is compiled is kept as long as the adapter, and is right for others: ``adapter.params = new``. What else
+        such a function closes over must stay as it is. Without `params` a function is compiled anew in each call.
 
     Returns
     -------
@@ -56,6 +60,8 @@ def adapt(model: Any, *, framework: str | None = None) -> Adapter:
     ------
     UnknownModelError
         If no adapter takes a model of this type.
+    InputError
+        If `params` are given for anything but a JAX function.
 
     Notes
     -----
@@ -71,15 +77,13 @@ def adapt(model: Any, *, framework: str | None = None) -> Adapter:
         ...
     attrkit.errors.UnknownModelError: no adapter takes a str; load a file first: attrkit.load_model('lstm.keras')
     """
-    if isinstance(model, Adapter):
-        return model
-    if framework is None:
-        for cls in type(model).__mro__:
-            for module in adapters().values():
-                if cls.__module__.startswith(module.HANDLES):
-                    return module.adapt(model)
+    found = model if isinstance(model, Adapter) else None if framework is not None else _adapted(model)
+    if found is not None:
+        if params is not None:
+            raise InputError(f"params are the weights of a JAX function; a {type(model).__name__} has its own")
+        return found
     if callable(model) and not isinstance(model, type):
-        return adapt_function(model, framework)
+        return adapt_function(model, framework, params)
     kind = type(model)
     if isinstance(model, str):
         raise UnknownModelError(f"no adapter takes a str; load a file first: attrkit.load_model({model!r})")
@@ -87,3 +91,12 @@ def adapt(model: Any, *, framework: str | None = None) -> Adapter:
     raise UnknownModelError(
         f"no adapter takes a {kind.__module__}.{kind.__qualname__}; models of {known}, and functions, are taken"
     )
+
+
+def _adapted(model: Any) -> Adapter | None:
+    for cls in type(model).__mro__:
+        for module in adapters().values():
+            if cls.__module__.startswith(module.HANDLES):
+                found: Adapter = module.adapt(model)
+                return found
+    return None

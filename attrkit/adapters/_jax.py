@@ -60,7 +60,7 @@ class JaxAdapter(Adapter):
             # The first passes, which are compared, move the model on as its own would: what is random or remembers
             # shows. It is put back after them.
             self._set_state(after)
-        return [(name, _array(value)) for name, value in outputs.items()]
+        return [(name, self._array(value)) for name, value in outputs.items()]
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
@@ -68,8 +68,8 @@ class JaxAdapter(Adapter):
         key = ("read", tuple(readers.items()), training)
         with self._state_restored() if training else nullcontext():
             outputs, found = self._run_compiled(key, _read, (readers, training), feed)
-        named = [(name, _array(value)) for name, value in outputs.items()]
-        return named, {p: [{k: _array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+        named = [(name, self._array(value)) for name, value in outputs.items()]
+        return named, {p: [{k: self._array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
         totals = {name: np.zeros((len(a), n_sums, *a.shape[1:]), a.dtype) for name, a in x.items()}
@@ -79,14 +79,20 @@ class JaxAdapter(Adapter):
         x, baseline, context, totals = sums
         # Only the middle one takes long to compile, and it does not depend on how many samples are on the device.
         points, rest = self._run_compiled("points", _points, (), x, baseline, context, rows)
-        gradients = self._run_compiled("gradients", _gradients, (), points, rest, rows.target)
-        return x, baseline, context, self._run_compiled("add", _add, (), totals, gradients, rows.sample, rows.weight)
+        gradients, outputs = self._run_compiled("gradients", _gradients, (), points, rest, rows.target)
+        added = self._run_compiled("add", _add, (), totals, gradients, rows.sample, rows.weight)
+        return (x, baseline, context, added), outputs
+
+    def _array(self, value: Any) -> np.ndarray:
+        array = np.asarray(value)
+        # numpy has no bfloat16 of its own, and knows nothing of the one it is lent.
+        return array if array.dtype.kind in "biufc" else array.astype("float32")
 
     def _path_wait(self, sums: Any) -> None:
         self._jax.block_until_ready(sums[3])
 
     def _path_end(self, sums: Any) -> Feed:
-        return {name: _array(total) for name, total in sums[3].items()}
+        return {name: self._array(total) for name, total in sums[3].items()}
 
     def _rewritten(
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
@@ -94,12 +100,16 @@ class JaxAdapter(Adapter):
         outputs, gradients = self._run_compiled(
             ("rewritten", rewrite.key), _rewritten, (rewrite,), feed, leaves, target
         )
-        return [(name, _array(value)) for name, value in outputs.items()], {k: _array(v) for k, v in gradients.items()}
+        named = [(name, self._array(value)) for name, value in outputs.items()]
+        return named, {key: self._array(values) for key, values in gradients.items()}
 
-    def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
-        """Return the sum of the explained outputs, of outputs laid flat as `Adapter.predict` does."""
+    def _laid_flat(self, outputs: dict[str, Any]) -> Any:
+        """Lay outputs flat as `Adapter.predict` does."""
+        return self._jax.numpy.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
+
+    def _picked(self, flat: Any, target: Any) -> Any:
+        """Return the sum of the explained outputs."""
         jnp = self._jax.numpy
-        flat = jnp.concatenate([value.reshape(len(value), -1) for value in outputs.values()], axis=1)
         if not jnp.issubdtype(flat.dtype, jnp.floating):
             raise no_path()
         return jnp.take_along_axis(flat, target[:, None], axis=1).sum()
@@ -141,12 +151,13 @@ def _gradients(adapter: JaxAdapter, state: Any, points: Any, rest: Any, target: 
     def picked(points: Any) -> Any:
         points = {name: watched(values) for name, values in points.items()}
         outputs, _, _ = adapter._forward_with(state, {**points, **rest}, {}, False)
-        return adapter._pick(outputs, target)
+        flat = adapter._laid_flat(outputs)
+        return adapter._picked(flat, target), flat
 
-    gradients = adapter._jax.grad(picked)(points)
+    gradients, flat = adapter._jax.grad(picked, has_aux=True)(points)
     if not reached:
         raise no_path()
-    return gradients
+    return gradients, flat
 
 
 def _add(adapter: JaxAdapter, state: Any, totals: Any, gradients: Any, sample: Any, weight: Any) -> Any:
@@ -167,7 +178,7 @@ def _rewritten(
         readers, held = rewrite.begin({name: watched[name] for name in leaves}, inputs)
         with held:
             outputs, _, _ = adapter._forward_with(state, inputs, readers, False)
-        return adapter._pick(outputs, target), outputs
+        return adapter._picked(adapter._laid_flat(outputs), target), outputs
 
     gradients, outputs = adapter._jax.grad(picked, has_aux=True)(floating)
     return outputs, gradients
@@ -176,9 +187,3 @@ def _rewritten(
 def _by_row(values: Any, like: Any) -> Any:
     """Give values of shape (row, ...) the dims of an array of rows."""
     return values.astype(like.dtype).reshape(*values.shape, *[1] * (like.ndim - 1))
-
-
-def _array(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    # numpy has no bfloat16 of its own, and knows nothing of the one it is lent.
-    return array if array.dtype.kind in "biufc" else array.astype("float32")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrkit.adapters._pace import Pace
+from attrkit.targets import Output
 
 MOST_FUNCTIONS = 64
 """Compiled functions kept for one model; those used longest ago go first."""
@@ -26,6 +27,8 @@ class Shared:
         How the model was built when this was begun.
     steady : set of bool
         For which of its outputs (their logits, or not) a sample's output is known to be its own.
+    outputs : dict
+        Names and shapes of the model's outputs, by kind of input.
     paces : dict
         By kind of pass.
     """
@@ -33,6 +36,7 @@ class Shared:
     def __init__(self, structure: Hashable = None) -> None:
         self.structure = structure
         self.steady: set[bool] = set()
+        self.outputs: dict[Hashable, tuple[Output, ...]] = {}
         self.paces: dict[Hashable, Pace] = {}
         self._functions: OrderedDict[Hashable, Any] = OrderedDict()
         self._local = threading.local()

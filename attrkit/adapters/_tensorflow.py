@@ -60,15 +60,15 @@ class TensorFlowAdapter(Adapter):
 
     def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
         outputs, _ = self._run_forward(feed, {}, False, way)
-        return [(name, _array(value)) for name, value in outputs.items()]
+        return [(name, self._array(value)) for name, value in outputs.items()]
 
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]:
         with self._state_restored() if training else nullcontext():
             outputs, found = self._run_forward(feed, readers, training, way)
-        named = [(name, _array(value)) for name, value in outputs.items()]
-        return named, {p: [{k: _array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
+        named = [(name, self._array(value)) for name, value in outputs.items()]
+        return named, {p: [{k: self._array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
 
     def _run_forward(self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str) -> Any:
         names = tuple(feed)
@@ -90,7 +90,13 @@ class TensorFlowAdapter(Adapter):
         found = self._run_compiled(
             key, _add_gradients, (names, others, way), [*whole, *totals, *numbers, *noise.values()], xla=False
         )
-        return names, others, whole, found
+        *totals, outputs = found
+        return (names, others, whole, totals), outputs
+
+    def _array(self, value: Any) -> np.ndarray:
+        array = np.asarray(value)
+        # Sums and differences of what comes out are taken in single precision at least; files hold no bfloat16.
+        return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
 
     def _path_wait(self, sums: Any) -> None:
         self._tf.reduce_sum(sums[3][0]).numpy()
@@ -103,12 +109,16 @@ class TensorFlowAdapter(Adapter):
         # Autograph is for the model's code; of the user's function it may not even find the source.
         return self._tf.autograph.experimental.do_not_convert(super()._headed)(outputs)
 
-    def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
-        """Return the explained output of each row, of outputs laid flat as `Adapter.predict` does."""
+    def _laid_flat(self, outputs: dict[str, Any]) -> Any:
+        """Lay outputs flat as `Adapter.predict` does."""
         tf = self._tf
         widest = max((value.dtype for value in outputs.values()), key=lambda dtype: dtype.size)
         flat = [tf.cast(tf.reshape(value, [tf.shape(value)[0], -1]), widest) for value in outputs.values()]
-        return tf.gather(tf.concat(flat, axis=1), target, batch_dims=1)
+        return tf.concat(flat, axis=1)
+
+    def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
+        """Return the explained output of each row."""
+        return self._tf.gather(self._laid_flat(outputs), target, batch_dims=1)
 
     def _rewritten(
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
@@ -119,7 +129,8 @@ class TensorFlowAdapter(Adapter):
         # Autograph would rewrite the rules.
         body = self._tf.autograph.experimental.do_not_convert(_rewritten)
         outputs, gradients = self._run_compiled(key, body, (names, others, rewrite), arguments, xla=way == "xla")
-        return [(name, _array(value)) for name, value in outputs.items()], {k: _array(v) for k, v in gradients.items()}
+        named = [(name, self._array(value)) for name, value in outputs.items()]
+        return named, {key: self._array(values) for key, values in gradients.items()}
 
 
 # ---- what is traced: functions of the adapter, what it is lent for the trace, and tensors ----------------------
@@ -137,7 +148,7 @@ def _add_gradients(
     tf, n, m = adapter._tf, len(names), len(others)
     # Autograph, which some models of Keras 2 need, rewrites all that leads to the model's call, and nothing else.
     unconverted = tf.autograph.experimental.do_not_convert
-    pick = unconverted(adapter._pick)
+    laid_flat = unconverted(adapter._laid_flat)
 
     @unconverted
     def points_of() -> tuple[list[Any], list[Any]]:
@@ -151,12 +162,13 @@ def _add_gradients(
             points = [point + drawn for point, drawn in zip(points, noise, strict=True)]
         return points, [tf.gather(values, sample) for values in context]
 
-    def gradients_at(points: list[Any], rest: list[Any], target: Any) -> list[Any]:
+    def gradients_at(points: list[Any], rest: list[Any], target: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(points)
             outputs, _ = adapter._forward(_by_name(names + others, points + rest), {}, False)
-            picked = pick(outputs, target)
-        return tape.gradient(picked, points)
+            flat = laid_flat(outputs)
+            picked = tf.gather(flat, target, batch_dims=1)
+        return tape.gradient(picked, points), flat
 
     @unconverted
     def add(gradients: Sequence[Any]) -> list[Any]:
@@ -175,7 +187,8 @@ def _add_gradients(
     points, rest = points_of()
     if way == "xla":
         gradients_at = tf.function(gradients_at, jit_compile=True)
-    return add(gradients_at(points, rest, arguments[3 * n + m + 3]))
+    gradients, flat = gradients_at(points, rest, arguments[3 * n + m + 3])
+    return [*add(gradients), flat]
 
 
 def _rewritten(
@@ -197,12 +210,6 @@ def _rewritten(
         picked = adapter._pick(outputs, target)
     gradients = tape.gradient(picked, watched)
     return outputs, {key: values for key, values in gradients.items() if values is not None}
-
-
-def _array(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    # Sums and differences of what comes out are taken in single precision at least; files hold no bfloat16.
-    return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
 
 
 def _by_name(names: Sequence[str], tensors: Sequence[Any]) -> dict[str, Any]:

@@ -93,7 +93,8 @@ class TorchAdapter(Adapter):
             feed = {**points, **rest}
             with torch.enable_grad():
                 outputs, _ = self._run(feed, {}, False)
-                picked = self._pick(outputs, rows.target)
+                flat = self._laid_flat(outputs)
+                picked = self._picked(flat, rows.target).sum()
                 gradients = [None]
                 if picked.requires_grad:
                     with self._as_in_pass(feed, {}, False):
@@ -106,7 +107,7 @@ class TorchAdapter(Adapter):
             for total, product in zip(totals.values(), products, strict=True):
                 if product is not None:
                     total.index_add_(0, at, product)
-        return sums
+        return sums, flat
 
     def _path_wait(self, sums: Any) -> None:
         if self._device.type == "cuda":
@@ -115,12 +116,12 @@ class TorchAdapter(Adapter):
     def _path_end(self, sums: Any) -> Feed:
         return {name: self._array(total) for name, total in sums[3].items()}
 
-    def _pick(self, outputs: dict[str, Any], target: np.ndarray) -> Any:
-        """Return the sum of the explained outputs, of outputs laid flat as `Adapter.predict` does."""
-        return self._picked(outputs, target).sum()
+    def _laid_flat(self, outputs: dict[str, Any]) -> Any:
+        """Lay outputs flat as `Adapter.predict` does."""
+        return self._torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
 
-    def _picked(self, outputs: dict[str, Any], target: np.ndarray) -> Any:
-        flat = self._torch.cat([value.reshape(len(value), -1) for value in outputs.values()], dim=1)
+    def _picked(self, flat: Any, target: np.ndarray) -> Any:
+        """Return the explained output of each row."""
         return flat.gather(1, self._torch.tensor(target, device=flat.device)[:, None])[:, 0]
 
     def traced_rows(
@@ -147,7 +148,7 @@ class TorchAdapter(Adapter):
         held = self._tensors({name: values for name, values in feed.items() if isinstance(values, np.ndarray)})
         given = {name: values.to(self._device) for name, values in feed.items() if name not in held}
         outputs, _ = self._run({**given, **held}, readers or {}, False)
-        return self._picked(outputs, target).to(next(iter(by_name(parts).values())))
+        return self._picked(self._laid_flat(outputs), target).to(next(iter(by_name(parts).values())))
 
     def _rewritten(
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
@@ -157,7 +158,7 @@ class TorchAdapter(Adapter):
 
         with torch.inference_mode(False), torch.enable_grad():
             outputs, watched = self._run_rewritten(feed, leaves, rewrite)
-            picked = self._pick(outputs, target)
+            picked = self._picked(self._laid_flat(outputs), target).sum()
             if not picked.requires_grad:
                 raise no_path()
             try:

@@ -158,6 +158,8 @@ class Adapter(ABC):
     first_sample : int
         Number of the first sample of `x` among all that are explained, where they come in chunks: what is drawn at
         random for a sample depends on its number.
+    frozen : bool
+        Whether what a function closes over stays as it is from call to call.
     """
 
     framework: ClassVar[str]
@@ -173,6 +175,7 @@ class Adapter(ABC):
         self.show_progress = False
         self.cost: Counter[str] = Counter()
         self.first_sample = 0
+        self.frozen = False
         self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
         # Copies with other settings share it.
@@ -218,12 +221,26 @@ class Adapter(ABC):
             known = self.question.logits in self._shared.steady
             found = self._flat(self._predict(feed, way), rows_of(feed)) if known else self._predict_first(feed)
             if not parts and not isinstance(x, LazyRows):
-                _check_finite(found[: len(rows)])
+                check_finite(found[: len(rows)])
             parts.append(found[: len(rows)])
             self.cost["forward_evaluations"] += len(rows)
 
         self._run_batches(x, "predict", run, sample=sample)
+        if not isinstance(x, LazyRows):
+            self._shared.outputs[self._kind_of(x)] = self.outputs
         return np.concatenate(parts)
+
+    def learn_outputs(self, x: Parts) -> None:
+        """Learn which outputs there are for inputs like these, if that is not known, of one batch that costs nothing.
+
+        As `predict`, it refuses a model whose output for a sample is not its own.
+        """
+        if self._kind_of(x) not in self._shared.outputs:
+            rows = np.arange(min(row_count(x), self.batch_size))
+            own = copy.copy(self)
+            own.cost = Counter()
+            own.predict(each(lambda a: a[rows], x), sample=rows)
+        self._outputs = self._shared.outputs[self._kind_of(x)]
 
     def path_gradient(
         self,
@@ -234,6 +251,8 @@ class Adapter(ABC):
         alphas: Sequence[float] | np.ndarray = (1.0,),
         weights: Sequence[Any] | np.ndarray = (1.0,),
         noise: Noise | None = None,
+        sample: np.ndarray | None = None,
+        outputs: bool = False,
     ) -> Any:
         r"""Return a weighted sum of gradients along the way from a baseline to the input, or several such sums.
 
@@ -252,62 +271,75 @@ class Adapter(ABC):
             The weight of the gradient at each point; in each of several sums of the same gradients.
         noise : callable, optional
             Adds noise to each point.
+        sample : ndarray of int of shape (sample,), optional
+            Which samples `x` holds, if not all in order: the model's other inputs are theirs.
+        outputs : bool, default False
+            Return the model's outputs at the points too, which are computed anyway.
 
         Returns
         -------
-        Parts of the shape of `x`; for several sums of shape (sum, sample, timestep[, channel])
+        sums : Parts of the shape of `x`; for several sums of shape (sum, sample, timestep[, channel])
+        outputs : ndarray of shape (sample * step, output)
+            Laid flat, as `predict` returns them; only if asked for.
 
         Notes
         -----
-        Rows (sample, step) are packed into batches of `batch_size`, whatever the number of steps, and summed where
-        they are computed; only the sums come back.
+        Rows (sample, step) are packed into passes, whatever the number of steps, and summed where they are computed;
+        only the sums come back.
         """
         self.check_gradient()
         n_samples, n_steps = row_count(x), len(alphas)
+        numbers = np.arange(n_samples) if sample is None else sample
         dtype = arrays_of(x)[0].dtype
         alphas, weights = np.asarray(alphas, dtype), np.asarray(weights, dtype)
         start = each(np.zeros_like, x) if baseline is None else baseline
         start = each(lambda b, a: np.broadcast_to(np.asarray(b, a.dtype), a.shape), start, x)
         single, weights = weights.ndim == 1, weights.reshape(n_steps, -1)
         out = each(lambda a: np.empty((weights.shape[1], *a.shape), a.dtype), x)
+        seen: list[np.ndarray] = []
         pace = self._pace(("path", weights.shape[1], noise is None), x)
         first = 0
         with self._bar("gradients", n_samples * n_steps) as bar:
             while first < n_samples:
                 # Samples that are on the device together: enough for whole passes, some of which may be tried out.
-                group = np.arange(first, min(first + GROUP * pace.best.size, n_samples))
+                count = min(GROUP * pace.best.size, n_samples - first)
+                fixed = self._fixed_rows(self.ways[0])
+                group = _pad(np.arange(first, first + count), 1 << (count - 1).bit_length() if fixed else count)
                 points = self._feed(each(lambda a, g=group: a[g], x), None)
                 check_differentiable(points)
                 sums = self._path_begin(
                     points,
                     self._feed(each(lambda a, g=group: a[g], start), None),
-                    {name: values[group] for name, values in self.question.context.items()},
+                    {name: values[numbers[group]] for name, values in self.question.context.items()},
                     weights.shape[1],
                 )
 
-                def add(numbers: np.ndarray, size: int, way: str, first: int = first) -> None:
+                def add(rows: np.ndarray, size: int, way: str, first: int = first) -> None:
                     nonlocal sums
-                    sample, step = (_pad(a, size) for a in np.divmod(numbers, n_steps))
+                    own, step = (_pad(a, size) for a in np.divmod(rows, n_steps))
                     weight = weights[step]
-                    weight[len(numbers) :] = 0
+                    weight[len(rows) :] = 0
                     drawn = None
                     if noise is not None:
-                        drawn = each(lambda n, a: n.astype(a.dtype), noise(first + sample, step), x)
+                        drawn = each(lambda n, a: n.astype(a.dtype), noise(first + own, step), x)
                         drawn = self._feed(drawn, None)
-                    rows = PathRows(sample, alphas[step], weight, target[first + sample], drawn)
-                    sums = self._path_add(sums, rows, way)
+                    given = PathRows(own, alphas[step], weight, target[first + own], drawn)
+                    sums, found = self._path_add(sums, given, way)
+                    if outputs:
+                        seen.append(self._array(found)[: len(rows)])
                     if pace.is_trying:
                         self._path_wait(sums)
 
-                rows, beyond = len(group) * n_steps, (n_samples - first - len(group)) * n_steps
-                self._run_passes(pace, rows, add, bar=bar, beyond=beyond)
+                beyond = (n_samples - first - count) * n_steps
+                self._run_passes(pace, count * n_steps, add, bar=bar, beyond=beyond)
                 found = self._path_end(sums)
                 for name, key in self._keys(x).items():
-                    values = found[key].reshape(len(group), -1, *_part(x, name).shape[1:])
-                    _part(out, name)[:, group] = values.swapaxes(0, 1)
-                self.cost["gradient_evaluations"] += rows
-                first += len(group)
-        return each(lambda a: a[0], out) if single else out
+                    values = found[key].reshape(len(group), -1, *_part(x, name).shape[1:])[:count]
+                    _part(out, name)[:, first : first + count] = values.swapaxes(0, 1)
+                self.cost["gradient_evaluations"] += count * n_steps
+                first += count
+        whole = each(lambda a: a[0], out) if single else out
+        return (whole, np.concatenate(seen)) if outputs else whole
 
     def rewritten_gradient(
         self, x: Parts, target: np.ndarray, rewrite: Rewrite, *, prediction: np.ndarray
@@ -497,12 +529,18 @@ class Adapter(ABC):
         """Return how passes of one kind are run, over rows of the shapes of `x`."""
         if not self._tries_sizes:
             return Pace(self.batch_size, self.ways, fixed=True)
-        arrays = [*arrays_of(x), *self.question.context.values()]
-        key = (key, self.question.logits, *((array.shape[1:], array.dtype.str) for array in arrays))
-        if key not in self._shared.paces:
+        whole = key, self._kind_of(x)
+        if whole not in self._shared.paces:
+            arrays = [*arrays_of(x), *self.question.context.values()]
             values, length = sum(array[0].size for array in arrays), max(a.shape[1] for a in arrays_of(x))
-            self._shared.paces[key] = Pace(first_size(values, length, self.batch_size), self.ways)
-        return self._shared.paces[key]
+            self._shared.paces[whole] = Pace(first_size(values, length, self.batch_size), self.ways)
+        return self._shared.paces[whole]
+
+    def _kind_of(self, x: Parts) -> Hashable:
+        """Return what inputs have in common that are run alike: the shapes and types of a row, and what is asked."""
+        arrays = [*arrays_of(x), *self.question.context.values()]
+        keys = tuple(self._keys(x).values())
+        return self.question.logits, keys, *((array.shape[1:], array.dtype.str) for array in arrays)
 
     def _run_passes(
         self, pace: Pace, total: int, run: Callable[[np.ndarray, int, str], None], *, bar: Any, beyond: int = 0
@@ -605,7 +643,7 @@ class Adapter(ABC):
             alone = self._flat(self._predict(repeated, way), size)
             # Where samples and timesteps are mixed up, the first sample may be right and the order tells.
             turned = self._flat(self._predict({key: a[::-1].copy() for key, a in feed.items()}, way), size)[::-1]
-        _check_finite(among)
+        check_finite(among)
         scale, difference = difference_of(among[:1], alone[:1])
         if difference <= 10 * self.precision * scale:
             scale, difference = difference_of(among, turned)
@@ -675,8 +713,15 @@ class Adapter(ABC):
         raise NotImplementedError
 
     def _path_add(self, sums: Any, rows: PathRows, way: str) -> Any:
-        """Return the sums with the gradients of some rows added; where it fails, the old ones are as they were."""
+        """Return the sums with the gradients of some rows added, and the outputs of these rows, laid flat.
+
+        Where it fails, the sums are as they were.
+        """
         raise NotImplementedError
+
+    def _array(self, value: Any) -> np.ndarray:
+        """Bring a tensor of the framework from the device."""
+        return np.asarray(value)
 
     def _path_wait(self, sums: Any) -> None:  # noqa: B027
         """Return when the device has computed the sums."""
@@ -788,7 +833,8 @@ def difference_of(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return max(float(np.abs(a).max()), 1e-6), float(np.abs(a.astype(float) - b).max())
 
 
-def _check_finite(outputs: np.ndarray) -> None:
+def check_finite(outputs: np.ndarray) -> None:
+    """Refuse outputs that are no numbers."""
     if not np.isfinite(outputs).all():
         raise RefusedError(
             f"{int((~np.isfinite(outputs)).sum())} of the model's {outputs.size} outputs for the first batch are NaN "

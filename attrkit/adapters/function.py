@@ -1,8 +1,9 @@
 """Plain functions: of JAX, with gradients; of numpy, for what needs none."""
 
+import copy
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +45,9 @@ class Function(Adapter):
     def layers(self) -> list[Layer]:  # noqa: D102
         return []
 
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
     @contextmanager
     def _state_restored(self) -> Iterator[None]:
         yield
@@ -56,9 +60,9 @@ class Function(Adapter):
         names = [spec.name for spec in self.inputs[: len(feed)]]
         if set(names) == set(feed):
             # By position, which some functions insist on.
-            outputs = self.model(*(feed[name] for name in names))
+            outputs = self._call(*(feed[name] for name in names))
         else:
-            outputs = self.model(*feed.values()) if len(feed) == 1 and not self.question.by_name else self.model(**feed)
+            outputs = self._call(*feed.values()) if len(feed) == 1 and not self.question.by_name else self._call(**feed)
         outputs = self._asked(outputs, ())
         if isinstance(outputs, Mapping):
             return {str(name): value for name, value in outputs.items()}, {}
@@ -68,19 +72,46 @@ class Function(Adapter):
 
 
 class JaxFunction(Function, JaxAdapter):
-    """A JAX function of arrays with samples first."""
+    """A JAX function of arrays with samples first, and before them of its weights if `params` are given.
+
+    Attributes
+    ----------
+    params : pytree, optional
+        The weights. They may be replaced at any time, by others of the same shapes without compiling anew. Without
+        them the function is compiled anew in each call of attrkit: what it closes over may have changed.
+    """
 
     framework = "jax"
+
+    def __init__(self, model: Any, params: Any = None) -> None:
+        super().__init__(model)
+        self.params = params
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:  # noqa: D102
+        return super().inputs if self.params is None else super().inputs[1:]
 
     @property
     def _version(self) -> str:
         return str(self._jax.__version__)
 
-    @contextmanager
-    def left_as_found(self) -> Iterator[None]:
-        """Compile the function anew for the block, with what it closes over by now."""
-        self._shared = Shared()
-        yield
+    def left_as_found(self) -> AbstractContextManager[Any]:  # noqa: D102
+        if self.params is None and not self.frozen:
+            self._shared = Shared()
+        return nullcontext()
+
+    def _state(self) -> Any:
+        return self.params
+
+    def _forward_with(
+        self, state: Any, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
+    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], Any]:
+        traced = copy.copy(self)
+        traced.params = state
+        return *traced._forward(feed, readers, training), state
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs) if self.params is None else self.model(self.params, *args, **kwargs)
 
 
 class NumpyFunction(Function):
@@ -120,11 +151,13 @@ class NumpyFunction(Function):
         return self._predict(feed, way), {}
 
 
-def adapt_function(function: Any, framework: str | None) -> Adapter:
-    """Return the adapter of a function; a jitted one is JAX's, any other numpy's unless `framework` says so."""
+def adapt_function(function: Any, framework: str | None, params: Any) -> Adapter:
+    """Return the adapter of a function; one that is jitted or has `params` is JAX's, any other numpy's if not said."""
     if framework not in (None, *FRAMEWORKS):
         raise UnknownModelError(f"framework={framework!r} is not known; accepted are {', '.join(FRAMEWORKS)}")
     jitted = any(cls.__module__.startswith(("jax", "jaxlib")) for cls in type(function).__mro__)
-    if framework == "jax" or (framework is None and jitted):
-        return JaxFunction(function)
+    if framework == "jax" or (framework is None and (jitted or params is not None)):
+        return JaxFunction(function, params)
+    if params is not None:
+        raise InputError("params are the weights of a JAX function, and this is one of numpy; leave them out")
     return NumpyFunction(function)

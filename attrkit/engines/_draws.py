@@ -12,10 +12,13 @@ from attrkit.checks import whole_number
 DRAWING = threading.Lock()
 
 
-def seed_of_sample(seed: int) -> Callable[[int], int]:
-    """Return the seeds of samples, one each: what is drawn for a sample does not depend on batches."""
+def seed_of_sample(seed: int, first_sample: int = 0) -> Callable[[int], int]:
+    """Return the seeds of samples, one each: what is drawn for a sample does not depend on batches.
+
+    Where samples come in chunks, `first_sample` is the number of the first, and the seeds are those of its chunk.
+    """
     seed = whole_number(seed, "seed", least=0)
-    return lambda sample: int(np.random.SeedSequence([seed, sample]).generate_state(1)[0])
+    return lambda sample: int(np.random.SeedSequence([seed, first_sample + sample]).generate_state(1)[0])
 
 
 def seed_of_all(seed: int) -> Callable[[int], int]:

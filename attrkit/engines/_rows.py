@@ -1,12 +1,9 @@
-"""Rows that a toolkit makes of samples: as the adapter takes them, and their gradients."""
+"""Rows that a toolkit makes of samples, as the adapter takes them."""
 
-import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter
 from attrkit.parts import Parts, each, keep_real
 
 
@@ -35,11 +32,3 @@ def as_given(points: Parts, x: Parts, sample: np.ndarray, masks: Any) -> Any:
 def masks_like(x: Parts, masks: Any) -> Any:
     """Return the masks of all parts, each None where nothing is padded."""
     return each(lambda a: None, x) if masks is None else masks
-
-
-def gradients_of(model: Adapter, points: Parts, target: np.ndarray, sample: np.ndarray) -> Parts:
-    """Return the gradient of the explained output of each row, which sees the other inputs of its sample."""
-    own = copy.copy(model)
-    context = {name: held[sample] for name, held in model.question.context.items()}
-    own.question = replace(model.question, context=context)
-    return own.path_gradient(points, target[sample])

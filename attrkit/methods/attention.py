@@ -17,6 +17,8 @@ from attrkit.layers import match_layers
 from attrkit.parts import Parts
 from attrkit.schema import default_dims
 
+PRECISIONS = ("float16", "float32")
+
 
 def attention(
     model: Adapter,
@@ -27,6 +29,8 @@ def attention(
     layer: str | Sequence[str] | None = None,
     reduce: Any = None,
     head: Any = None,
+    weights: bool = True,
+    precision: str | None = None,
 ) -> dict[str, Any]:
     """Return the attention weights of a model that was built without returning them; nothing is retrained.
 
@@ -45,26 +49,35 @@ def attention(
         Also return one value a timestep, as `attrkit.reduce_attention` does; nothing is reduced if not given.
     head : label, "mean" or "max", optional
         Which head `reduce` takes, or how it joins them.
+    weights : bool, default True
+        Return the weights themselves; without them only what `reduce` makes of them, and how they are spread.
+    precision : {"float16", "float32"}, optional
+        What the weights are kept in, once all else is computed; as the model gives them if not given. Half precision
+        keeps three digits, and nothing below 6e-8.
 
     Returns
     -------
     dict
         ``attention`` of dims (sample[, layer][, head], query_timestep, key_timestep), or (sample, key_timestep) for
-        weighted attention; ``attention_entropy`` and, with a mask, ``attention_on_padding``; ``prediction``; with
-        `reduce`, ``attribution`` of dims (sample, timestep).
+        weighted attention, unless left out; ``attention_entropy`` and, with a mask, ``attention_on_padding``;
+        ``prediction``; with `reduce`, ``attribution`` of dims (sample, timestep).
 
     Raises
     ------
     RefusedError
         If the model has no attention layer that can be read.
     InputError
-        If `layer` names none, or layers of different shapes.
+        If `layer` names none, or layers of different shapes; if `weights` are left out and nothing is made of them.
 
     Warns
     -----
     AttentionWarning
         If there is one key only, if the rows are flat, or if real queries attend to padding.
     """
+    if precision not in (None, *PRECISIONS):
+        raise InputError(f"precision={precision!r} is not known; accepted are {', '.join(PRECISIONS)} or None")
+    if not weights and (reduce is None or precision is not None):
+        raise InputError("weights=False keeps what reduce= makes of them: give reduce, and leave precision= out")
     readers = find_readers(model.layers())
     if not readers:
         kinds = ", ".join(f"{entry.path} ({entry.kind})" for entry in model.layers()) or "none"
@@ -100,14 +113,14 @@ def attention(
     parts: dict[str, list[xr.DataArray]] = {}
     masks = []
     for name, call in calls.items():
-        weights = xr.DataArray(call["attention"], dims=dims)
+        own = xr.DataArray(call["attention"], dims=dims)
         # The layer's own masks count; a layer that was given none may still stand behind padding.
-        query_mask = _mask(call, "query_mask", inputs, mask, weights.sizes.get("query_timestep"))
-        key_mask = _mask(call, "key_mask", inputs, mask, weights.sizes["key_timestep"])
-        measures, notes = diagnose(weights, query_mask=query_mask, key_mask=key_mask)
+        query_mask = _mask(call, "query_mask", inputs, mask, own.sizes.get("query_timestep"))
+        key_mask = _mask(call, "key_mask", inputs, mask, own.sizes["key_timestep"])
+        measures, notes = diagnose(own, query_mask=query_mask, key_mask=key_mask)
         for note in notes:
             warnings.warn(f"attention of {name}: {note}", AttentionWarning, stacklevel=4)
-        for key, values in {"attention": weights, **measures}.items():
+        for key, values in {"attention": own, **measures}.items():
             parts.setdefault(key, []).append(values.expand_dims(layer=[name], axis=1))
         masks.append(key_mask)
     # A layer without a mask has no share on padding: NaN there.
@@ -126,7 +139,18 @@ def attention(
         raise InputError(
             "head= says which head reduce= takes; give reduce too, or select from the result: ds.sel(head=...)"
         )
+    if not weights:
+        del result["attention"]
+    elif precision is not None:
+        result["attention"] = _rounded(result["attention"], precision)
     return {**result, "prediction": prediction}
+
+
+def _rounded(weights: xr.DataArray, precision: str) -> xr.DataArray:
+    # Weights that no softmax makes may have any size.
+    if abs(weights).max() > np.finfo(precision).max:
+        raise InputError(f"attention weights go up to {float(abs(weights).max()):.3g}, which {precision} cannot hold")
+    return weights.astype(precision)
 
 
 def _mask(

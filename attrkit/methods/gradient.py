@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.method import OUTPUT_PER_INPUT, attribution, needs_gradient
+from attrkit.method import OUTPUT_PER_INPUT, attribution, gives_prediction, needs_gradient
 from attrkit.parts import Parts
 
 
 @needs_gradient
+@gives_prediction
 def gradient(model: Adapter, x: Parts, target: np.ndarray) -> dict[str, Any]:
     """Return the gradient of the output with respect to the input (Simonyan et al. 2014, arXiv:1312.6034, eq. 3).
 
@@ -24,7 +25,8 @@ def gradient(model: Adapter, x: Parts, target: np.ndarray) -> dict[str, Any]:
     -------
     dict
         ``attribution`` of the shape of `x`, in units of the output over units of the input. It is signed: take the
-        absolute value yourself where only the size counts.
+        absolute value yourself where only the size counts. ``prediction``, of the same pass.
     """
-    values = model.path_gradient(x, target)
-    return {"attribution": attribution(values, long_name="gradient", units=OUTPUT_PER_INPUT)}
+    values, prediction = model.path_gradient(x, target, outputs=True)
+    found = attribution(values, long_name="gradient", units=OUTPUT_PER_INPUT)
+    return {"attribution": found, "prediction": prediction}

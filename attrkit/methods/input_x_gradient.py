@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.method import OUTPUT, attribution, needs_gradient
+from attrkit.method import OUTPUT, attribution, gives_prediction, needs_gradient
 from attrkit.parts import Parts, each
 
 
 @needs_gradient
+@gives_prediction
 def input_x_gradient(model: Adapter, x: Parts, target: np.ndarray) -> dict[str, Any]:
     """Return the input times the gradient (Shrikumar et al. 2016, arXiv:1605.01713, section 2).
 
@@ -23,7 +24,9 @@ def input_x_gradient(model: Adapter, x: Parts, target: np.ndarray) -> dict[str, 
     Returns
     -------
     dict
-        ``attribution`` of the shape of `x`, in units of the output. Where the input is 0 it is 0.
+        ``attribution`` of the shape of `x`, in units of the output; where the input is 0 it is 0. ``prediction``, of
+        the same pass.
     """
-    values = each(np.multiply, x, model.path_gradient(x, target))
-    return {"attribution": attribution(values, long_name="input x gradient", units=OUTPUT)}
+    slopes, prediction = model.path_gradient(x, target, outputs=True)
+    found = attribution(each(np.multiply, x, slopes), long_name="input x gradient", units=OUTPUT)
+    return {"attribution": found, "prediction": prediction}

@@ -57,12 +57,14 @@ def smoothgrad(
     scale = each(lambda a, mask: noise_scale * _spread(a, mask), x, masks)
 
     def noise(samples: np.ndarray, steps: np.ndarray) -> Any:
+        numbers = (model.first_sample + samples).tolist()
+
         def draw(part: int, scale: np.ndarray) -> np.ndarray:
             draws = [
-                np.random.Generator(np.random.Philox(key=[seed, part], counter=[0, 0, step, sample])).standard_normal(
+                np.random.Generator(np.random.Philox(key=[seed, part], counter=[0, 0, step, number])).standard_normal(
                     scale.shape[1:]
                 )
-                for sample, step in zip(samples.tolist(), steps.tolist(), strict=True)
+                for number, step in zip(numbers, steps.tolist(), strict=True)
             ]
             return np.stack(draws) * scale[samples]
 

@@ -8,6 +8,7 @@ import pytest
 
 import attrkit
 from attrkit.adapters._shared import _KEPT
+from attrkit.errors import RefusedError
 from tests.contract import reference
 from tests.contract.builders import built
 
@@ -93,3 +94,31 @@ def test_a_model_is_let_go(framework, ask):
     gc.collect()
     assert kept() is None
     assert key not in _KEPT
+
+
+def test_predictions_come_with_the_gradient(framework):
+    if framework in FUNCTIONS:
+        return
+    x = reference.inputs().astype("float32")
+    with built(framework, "gru", "float32") as model:
+        ds = attrkit.extract(model, x, "gradient", target=reference.TARGET, show_progress=False)
+        assert ds.attrs["gradient_evaluations"] == len(x)
+        assert "forward_evaluations" not in ds.attrs
+        np.testing.assert_allclose(ds["prediction"], reference.expected("gru")["prediction"], rtol=1e-4, atol=1e-6)
+        # The largest output is known after a pass only.
+        chosen = attrkit.extract(model, x, "gradient", target="predicted", show_progress=False)
+        assert chosen.attrs["forward_evaluations"] == len(x)
+        np.testing.assert_array_equal(chosen["target"], ds["prediction"].values.argmax(axis=1))
+        lose_weights(framework, model)
+        with pytest.raises(RefusedError, match="are NaN or infinite"):
+            attrkit.extract(model, x, "gradient", target=reference.TARGET, show_progress=False)
+
+
+def lose_weights(framework, model):
+    if framework == "torch":
+        import torch
+
+        with torch.no_grad():
+            next(model.parameters()).fill_(np.nan)
+    else:
+        model.set_weights([np.nan * weights for weights in model.get_weights()])

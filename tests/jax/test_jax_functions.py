@@ -77,6 +77,49 @@ def test_parameters_bound_to_a_function(x):
     np.testing.assert_allclose(ds["attribution"], np.broadcast_to(2 * KERNEL[:, 0], x.shape), rtol=1e-6)
 
 
+def test_weights_that_are_handed_in_compile_nothing_anew(x):
+    traced = []
+
+    def apply(parameters, x):
+        traced.append(1)
+        return x.sum(axis=1) @ parameters["kernel"]
+
+    adapter = attrkit.adapt(apply, params={"kernel": KERNEL})
+    assert [spec.name for spec in adapter.inputs] == ["x"]
+    for scale in (1, 2, 3):
+        adapter.params = {"kernel": scale * KERNEL}
+        ds = explain(adapter, x)
+        np.testing.assert_allclose(ds["attribution"], np.broadcast_to(scale * KERNEL[:, 0], x.shape), rtol=1e-6)
+        np.testing.assert_allclose(ds["prediction"], x.sum(axis=1) @ (scale * KERNEL[:, 0]), rtol=1e-4, atol=1e-5)
+        if scale == 1:
+            once = len(traced)
+    assert len(traced) == once
+
+
+def test_a_function_is_compiled_once_for_all_chunks(x, tmp_path):
+    traced = []
+
+    def model(x):
+        traced.append(1)
+        return (x**2).sum(axis=(1, 2))
+
+    counts = []
+    for chunk_size in (10, 2):
+        traced.clear()
+        store = tmp_path / f"{chunk_size}.zarr"
+        ds = explain(attrkit.adapt(model, framework="jax"), x, store=store, chunk_size=chunk_size, batch_size=2)
+        np.testing.assert_allclose(ds["attribution"], 2 * x, rtol=1e-5)
+        counts.append(len(traced))
+    assert counts[1] <= counts[0] + 1
+
+
+def test_params_belong_to_functions_of_jax(x):
+    with pytest.raises(InputError, match="one of numpy"):
+        attrkit.adapt(lambda p, x: x, framework="numpy", params=1)
+    with pytest.raises(InputError, match="has its own"):
+        attrkit.adapt(attrkit.adapt(lambda x: x), params=1)
+
+
 def test_float64_where_jax_has_it(x):
     model = attrkit.adapt(recurrent, framework="jax")
     with jax.enable_x64(True):

@@ -12,7 +12,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.engines._draws import torch_seeded
-from attrkit.engines._rows import as_given, gradients_of
+from attrkit.engines._rows import as_given
 from attrkit.errors import EngineError
 from attrkit.parts import Parts, arrays_of, by_name, each, row_count, unnamed
 
@@ -49,7 +49,7 @@ class ExplainedOutput:
 
     def gradients(self, points: Sequence[Any], rows: np.ndarray) -> list[np.ndarray]:
         """Return the gradient of each row's explained output, an array a part."""
-        return arrays_of(gradients_of(self.model, self._parts(points, rows), self.target, rows))
+        return arrays_of(self.model.path_gradient(self._parts(points, rows), self.target[rows], sample=rows))
 
     def _parts(self, points: Sequence[Any], rows: np.ndarray) -> Any:
         arrays = dict(zip(by_name(self.x), (point.detach().numpy() for point in points), strict=True))

@@ -210,7 +210,7 @@ def gradient_shap(
             additional_forward_args=(group.at,),
         )
 
-    values = attribute(model, x, call, size=1, label="GradientShap", seed=seed_of_sample(seed))
+    values = attribute(model, x, call, size=1, label="GradientShap", seed=seed_of_sample(seed, model.first_sample))
     values = real_only(values, masks)
     at_start = mean_prediction(model, x, target, drawn_from, masks)
     found = measured(values, at_start, prediction, target)
@@ -288,7 +288,7 @@ def noise_tunnel(
             **further,
         )
 
-    values = attribute(model, x, call, size=1, label="NoiseTunnel", seed=seed_of_sample(seed))
+    values = attribute(model, x, call, size=1, label="NoiseTunnel", seed=seed_of_sample(seed, model.first_sample))
     values = real_only(values, masks)
     units = OUTPUT_PER_INPUT if of == "Saliency" else OUTPUT
     name = {"smoothgrad": "mean", "smoothgrad_sq": "mean square", "vargrad": "variance"}[nt_type]

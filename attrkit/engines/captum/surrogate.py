@@ -191,6 +191,6 @@ def _fitted(
         size=1,
         together=at_once(model, perturbations_per_eval, n_samples),
         baseline=baseline,
-        seed=seed_of_sample(seed),
+        seed=seed_of_sample(seed, model.first_sample),
         n_samples=n_samples,
     )

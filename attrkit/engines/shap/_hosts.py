@@ -11,7 +11,7 @@ import numpy as np
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters.base import Adapter
 from attrkit.engines._draws import torch_seeded
-from attrkit.engines._rows import as_given, gradients_of
+from attrkit.engines._rows import as_given
 from attrkit.engines.shap._game import seeded
 from attrkit.errors import AttrkitError, MissingDependencyError
 from attrkit.parts import Parts, arrays_of, by_name, unnamed
@@ -34,7 +34,7 @@ class Gradients:
         named = unnamed(dict(zip(by_name(self.x), points, strict=True)))
         try:
             given = as_given(named, self.x, rows, self.masks)
-            found = arrays_of(gradients_of(self.model, given, self.target, rows))
+            found = arrays_of(self.model.path_gradient(given, self.target[rows], sample=rows))
         except AttrkitError as err:
             self.failed = err
             raise

@@ -73,7 +73,7 @@ def gradient_explainer(
         background, and ``completeness_gap``, both of shape (sample,). shap works in single precision.
     """
     shap = import_module("shap")
-    compared, seeds = background_of(background, baseline, x, masks), seed_of_sample(seed)
+    compared, seeds = background_of(background, baseline, x, masks), seed_of_sample(seed, model.first_sample)
     gradients = Gradients(model, x, target, masks)
     host = host_of(model, gradients)
     several = len(arrays_of(x)) > 1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.engines._rows import gradients_of, masks_like
+from attrkit.engines._rows import masks_like
 from attrkit.errors import EngineError
 from attrkit.parts import Parts, apart, each, keep_real, laid_flat, real_only, row_count
 
@@ -57,7 +57,7 @@ class Explained:
 
         at = _numbers(targets)
         with tf.device(None):
-            found = gradients_of(model, self.parts(inputs.numpy() + moved, at), self.target, at)
+            found = model.path_gradient(self.parts(inputs.numpy() + moved, at), self.target[at], sample=at)
         return tf.constant(laid_flat(found), tf.float32)
 
     def parts(self, points: np.ndarray, at: np.ndarray) -> Any:

@@ -227,7 +227,7 @@ def _noisy(
     # The differences are 0 and the noise is added here: xplique's own comes out of TensorFlow's one generator.
     explained = Explained(model, x, target, start=x, masks=masks)
     moved: list[np.ndarray] = []
-    seeds = seed_of_sample(seed)
+    seeds = seed_of_sample(seed, model.first_sample)
 
     def gradients(model: Any, inputs: Any, targets: Any, batch_size: int | None = None) -> Any:
         return explained.gradients_at(explained.model, inputs, targets, moved=moved[0])

@@ -150,7 +150,7 @@ def rise(
     """
     own = _one_input("Rise", "Lime", x)
     explained = Explained(model, x, target, start=baseline, masks=masks)
-    (module, begin), seeds = drawing("rise"), seed_of_sample(seed)
+    (module, begin), seeds = drawing("rise"), seed_of_sample(seed, model.first_sample)
     explainer = module.Rise(
         None,
         batch_size=MASKS_AT_ONCE,

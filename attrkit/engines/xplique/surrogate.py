@@ -195,7 +195,7 @@ def _fitted(
     numbers: Any = each(lambda own, a: np.broadcast_to(own, a.shape), features, x)
     explained = Explained(model, x, target, start=baseline, masks=masks)
     number = np.concatenate([own.reshape(len(own), -1) for own in by_name(numbers).values()], axis=1)
-    real, seeds = _real(x, masks), seed_of_sample(seed)
+    real, seeds = _real(x, masks), seed_of_sample(seed, model.first_sample)
     mapping, sums = np.zeros(number.shape[1], "int32"), []
     explainer = explainer_class(
         None,

@@ -1,0 +1,1 @@
+"""What the benchmarks share: models, hand-written gradients, timing, tables and datasets."""
