@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters.base import Adapter, Call, Layer, Reader
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import Call, Layer, Reader
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import Explained
 from attrkit.parts import OUTPUT

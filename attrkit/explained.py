@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters.base import LAYER, Adapter, Question
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import LAYER, Question
 from attrkit.errors import InputError, SchemaError
 from attrkit.inputs import label_each
 from attrkit.parts import Parts

@@ -8,7 +8,7 @@ import xarray as xr
 
 from attrkit import schema
 from attrkit.adapters import adapt
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.targets import label_prediction

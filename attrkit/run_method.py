@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from attrkit import schema
-from attrkit.adapters.base import Adapter, check_finite
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import check_finite
 from attrkit.embeddings import at_embeddings, reduce_embedding
 from attrkit.errors import InputError
 from attrkit.explained import Explained

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from attrkit.adapters.base import Call, Layer, Reader
+from attrkit.adapters.terms import Call, Layer, Reader
 from attrkit.errors import RefusedError
 
 # What is set on a layer, or on a model, is seen by every thread: one thread at a time sets any.

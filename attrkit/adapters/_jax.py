@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Feed, PathRows, Reader, Readings, Rewrite, no_path
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import no_path
+from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
 from attrkit.errors import InputError, RefusedError
 
 

@@ -7,8 +7,9 @@ need no new function: weights are read, or handed in, in every pass.
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from attrkit.adapters._pace import Pace
@@ -89,3 +90,27 @@ def shared_of(model: Any, structure: Hashable) -> Shared:
         if kept is None or kept.structure != structure:
             kept = _KEPT[id(model)] = Shared(structure)
         return kept
+
+
+def settings_of(layers: Iterable[Any], *, besides: Collection[str] = ()) -> Hashable:
+    """Return what a compiled pass through some layers bakes in: which they are, and their plain attributes.
+
+    ``besides`` are names of attributes that no pass depends on.
+    """
+
+    def plain(value: Any) -> bool:
+        return isinstance(value, bool | int | float | str)
+
+    def settings(layer: Any) -> Iterator[Hashable]:
+        for name, value in vars(layer).items():
+            if name in besides:
+                continue
+            if plain(value):
+                yield name, value
+            elif isinstance(value, list | tuple) and all(map(plain, value)):
+                yield name, tuple(value)
+            elif isinstance(value, FunctionType | BuiltinFunctionType):
+                # An activation.
+                yield name, id(value)
+
+    return tuple((id(layer), *settings(layer)) for layer in layers)

@@ -9,17 +9,28 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from types import BuiltinFunctionType, FunctionType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from attrkit.adapters._pace import Pace, Plan, first_size, is_out_of_memory, peak_memory
 from attrkit.adapters._shared import Shared, shared_of
+from attrkit.adapters.outputs import before_softmax, check_differentiable, check_finite, difference_of, no_path
+from attrkit.adapters.terms import (
+    LAYER,
+    Feed,
+    Layer,
+    LazyRows,
+    Noise,
+    PathRows,
+    Question,
+    Reader,
+    Readings,
+    Rewrite,
+)
 from attrkit.checks import whole_number
 from attrkit.errors import AttrkitWarning, ForwardMismatchError, InputError, RefusedError
 from attrkit.inputs import Input
@@ -30,114 +41,6 @@ DEFAULT_BATCH_SIZE = 64
 
 GROUP = 8
 """Samples on the device at once, in passes of one step each."""
-
-LAYER = "@"
-"""Before the path of a layer, in a feed: the array is put in place of the layer's output."""
-
-
-class Layer(NamedTuple):
-    """One layer of a model: where it stands (``"encoder.lstm"``), its class name, the layer itself."""
-
-    path: str
-    kind: str
-    layer: Any
-
-
-class Call(NamedTuple):
-    """One call of a layer, seen from inside a forward pass; ``original`` is the layer's own ``call``."""
-
-    layer: Any
-    original: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class LazyRows:
-    """Inputs that are made a batch at a time.
-
-    ``make`` maps row numbers, of shape (row,), to arrays of shape (row, ...); ``sample`` maps them to the numbers of
-    the samples that the rows are variants of.
-    """
-
-    count: int
-    make: Callable[[np.ndarray], Parts]
-    sample: Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What of a model is explained: which of its inputs, and which function of its outputs.
-
-    Attributes
-    ----------
-    explained : mapping of str to str
-        Name of each part -> what it feeds: an input, or ``"@"`` and the path of the layer whose output it replaces.
-    context : mapping of str to ndarray
-        The other inputs of all samples, as they are.
-    static : frozenset of str
-        Parts of shape (sample, 1, channel) that the model takes as (sample, channel).
-    head : callable, optional
-        Maps the model's outputs, in the framework's own tensors, to one value a row.
-    by_name : bool
-        The user named the inputs: a single one is passed by its name too.
-    logits : bool
-        Explain what goes into the softmax or sigmoid that makes the output.
-    """
-
-    explained: Mapping[str, str] = field(default_factory=dict)
-    context: Mapping[str, np.ndarray] = field(default_factory=dict)
-    static: frozenset[str] = frozenset()
-    head: Callable[[Any], Any] | None = None
-    logits: bool = False
-    by_name: bool = False
-
-
-Feed = dict[str, np.ndarray]
-"""What one pass of the model gets: arrays of one batch by input name, or by ``"@"`` and a layer's path."""
-
-
-class PathRows(NamedTuple):
-    """Rows of one pass of the path gradient, arrays of shape (row, ...): a row is one sample at one step.
-
-    ``weight`` is of shape (row, sum): the weight of a row's gradient in each of the sums.
-    """
-
-    sample: np.ndarray
-    alpha: np.ndarray
-    weight: np.ndarray
-    target: np.ndarray
-    noise: Feed | None
-
-
-Reader = Callable[[Call], tuple[Any, Any]]
-"""Runs a layer's call in its place: returns the layer's output and a dict of what it read, by name; None if nothing."""
-
-Noise = Callable[[np.ndarray, np.ndarray], Parts]
-"""Maps sample numbers and step numbers, each of shape (row,), to noise of shape (row, timestep[, channel])."""
-
-Readings = dict[str, list[dict[str, np.ndarray]]]
-"""Layer path -> one entry a call of the layer -> what was read, by name, samples first."""
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """Another backward pass for the same forward pass: what stands in for some layers, and what is differentiated too.
-
-    Attributes
-    ----------
-    key : hashable
-        Rewrites of one key are compiled once.
-    leaves : callable
-        Maps a batch's feed to arrays of shape (row, ...), which are differentiated beside the inputs; their names begin
-        with ``"#"``. One named ``"#what KEY"`` has the shape of the input KEY, and its products count as that input's.
-    begin : callable
-        Maps these leaves and the feed, in the framework's tensors, to readers by path and to what holds for the pass.
-    """
-
-    key: Hashable
-    leaves: Callable[[Feed], Feed]
-    begin: Callable[[dict[str, Any], dict[str, Any]], tuple[Mapping[str, Reader], AbstractContextManager[Any]]]
 
 
 class Adapter(ABC):
@@ -746,35 +649,6 @@ def rows_of(feed: Feed) -> int:
     return len(next(iter(feed.values())))
 
 
-def settings_of(layers: Iterable[Any], *, besides: Collection[str] = ()) -> Hashable:
-    """Return what a compiled pass through some layers bakes in: which they are, and their plain attributes.
-
-    ``besides`` are names of attributes that no pass depends on.
-    """
-
-    def plain(value: Any) -> bool:
-        return isinstance(value, bool | int | float | str)
-
-    def settings(layer: Any) -> Iterator[Hashable]:
-        for name, value in vars(layer).items():
-            if name in besides:
-                continue
-            if plain(value):
-                yield name, value
-            elif isinstance(value, list | tuple) and all(map(plain, value)):
-                yield name, tuple(value)
-            elif isinstance(value, FunctionType | BuiltinFunctionType):
-                # An activation.
-                yield name, id(value)
-
-    return tuple((id(layer), *settings(layer)) for layer in layers)
-
-
-def no_path() -> RefusedError:
-    """Return the refusal of a model whose output does not depend on its input in a way that has gradients."""
-    return RefusedError("no differentiable path leads from the model's input to its output; use occlusion")
-
-
 def with_imposed(feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict[str, Reader]:
     """Return the readers, and one for each layer whose output a feed replaces; a layer may have both."""
 
@@ -787,59 +661,8 @@ def with_imposed(feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict
     return {**readers, **{path: impose(values, readers.get(path)) for path, values in imposed.items()}}
 
 
-def before_softmax(outputs: Any, seen: Sequence[tuple[Any, Any]]) -> Any:
-    """Return what went into the softmax or sigmoid that made an output, of pairs of its result and argument.
-
-    Of several outputs, those that none makes stay as they are.
-    """
-    found: list[Any] = []
-
-    def before(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: before(own) for name, own in value.items()}
-        if isinstance(value, list | tuple):
-            return [before(own) for own in value]
-        for result, logits in seen:
-            if result is value:
-                found.append(logits)
-                return logits
-        return value
-
-    replaced = before(outputs)
-    if found:
-        return replaced
-    raise RefusedError(
-        "no softmax or sigmoid makes the model's output, or it is changed after it; leave logits=True out, or explain "
-        "a function of the output that undoes it: target=lambda outputs: ..."
-    )
-
-
-def check_differentiable(feed: Feed) -> None:
-    """Refuse integers, which have no gradient."""
-    for name, values in feed.items():
-        if values.dtype.kind != "f":
-            raise RefusedError(
-                f"input {name!r} takes {values.dtype}, and there is no gradient with respect to integers such as "
-                "token ids; use occlusion, or attention"
-            )
-
-
 def _part(parts: Parts, name: str) -> np.ndarray:
     return parts[name] if isinstance(parts, Mapping) else parts
-
-
-def difference_of(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Return the size of predictions `a`, next to which 1e-6 is nothing, and their largest difference from `b`."""
-    return max(float(np.abs(a).max()), 1e-6), float(np.abs(a.astype(float) - b).max())
-
-
-def check_finite(outputs: np.ndarray) -> None:
-    """Refuse outputs that are no numbers."""
-    if not np.isfinite(outputs).all():
-        raise RefusedError(
-            f"{int((~np.isfinite(outputs)).sum())} of the model's {outputs.size} outputs for the first batch are NaN "
-            "or infinite; there is nothing to explain"
-        )
 
 
 def _check_rows(found: Readings, rows: int) -> None:

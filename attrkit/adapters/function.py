@@ -11,7 +11,8 @@ import numpy as np
 
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._shared import Shared
-from attrkit.adapters.base import Adapter, Feed, Layer, Reader, Readings
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import Feed, Layer, Reader, Readings
 from attrkit.errors import AttrkitError, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters._interception import LOCK, intercepted
+from attrkit.adapters._shared import settings_of
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import LAYER, Adapter, Feed, Layer, Reader, Rewrite, rows_of, settings_of, with_imposed
+from attrkit.adapters.base import Adapter, rows_of, with_imposed
+from attrkit.adapters.terms import LAYER, Feed, Layer, Reader, Rewrite
 from attrkit.errors import AttrkitWarning, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, each, row_count

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from attrkit.adapters._tensorflow import TensorFlowAdapter
-from attrkit.adapters.base import Adapter, Layer, Reader
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import Layer, Reader
 from attrkit.errors import RefusedError, UnknownModelError
 from attrkit.inputs import Input
 

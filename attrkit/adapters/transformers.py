@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters._interception import LOCK
-from attrkit.adapters.base import LAYER, Adapter, Call, Reader
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import LAYER, Call, Reader
 from attrkit.parts import Parts
 
 HANDLES = ("transformers.modeling_utils",)

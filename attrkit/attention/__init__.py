@@ -8,7 +8,7 @@ it offers.
 
 from collections.abc import Sequence
 
-from attrkit.adapters.base import Layer, Reader
+from attrkit.adapters.terms import Layer, Reader
 from attrkit.attention import by_argument, by_attribute, by_need_weights, by_tuple
 
 # A layer that offers both (an attribute and an argument) is asked by the attribute, which its own code reads last.

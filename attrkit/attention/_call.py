@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 
 # A number that leaves no weight when it is added to a score; some write it where torch writes minus infinity.
 _NO_WEIGHT = -1e4

@@ -7,7 +7,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 from attrkit.attention._call import bind, in_keras_ways, padding, parameters_of
 
 ARGUMENTS = ("return_attention_scores", "return_attention", "return_attention_weights")

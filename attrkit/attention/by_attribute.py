@@ -7,7 +7,7 @@ called by way of a shallow copy, so that no other thread sees it set.
 
 from typing import Any
 
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 from attrkit.attention._call import bind, in_keras_ways, padding
 
 ATTRIBUTES = ("return_attention", "return_attention_weights", "return_attention_scores")

@@ -6,7 +6,7 @@ whether the layer takes samples first or not. The arguments are set for the one 
 
 from typing import Any
 
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 from attrkit.attention._call import bind, padding, parameters_of
 
 NEED, AVERAGE = "need_weights", "average_attn_weights"

@@ -7,7 +7,7 @@ is the adapter's part.
 
 from typing import Any
 
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 
 
 def handles(layer: Any) -> bool:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import LazyRows
 from attrkit.engines._rows import masks_like
 from attrkit.errors import InputError
 from attrkit.parts import Parts, by_name, each, keep_real, row_count, unnamed

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Call, Layer, Reader, no_path
+from attrkit.adapters.outputs import no_path
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import Call, Layer, Reader
 from attrkit.parts import Parts, by_name, row_count, unnamed
 from attrkit.relevance.torch.names import words
 from attrkit.relevance.torch.tensors import tensors_in

@@ -5,8 +5,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-from attrkit.adapters.base import Adapter, Layer
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import Layer
 from attrkit.engines._torch_graph import Called, Graph, operation
 from attrkit.errors import RefusedError
 

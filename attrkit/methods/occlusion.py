@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import LazyRows
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.method import OUTPUT, attribution

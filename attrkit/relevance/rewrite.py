@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Call, Feed, Reader, Rewrite
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.keras import KerasModel
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import Call, Feed, Reader, Rewrite
 from attrkit.errors import RefusedError
 from attrkit.parts import Parts
 from attrkit.relevance import keras, torch

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from attrkit.adapters.base import Call
+from attrkit.adapters.terms import Call
 from attrkit.relevance.flow import Flow
 
 Rule = Callable[[Call, Flow], Any]

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, difference_of
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import difference_of
 from attrkit.errors import RefusedError
 from attrkit.explained import Explained
 from attrkit.question import Asked

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters import adapt
-from attrkit.adapters.base import Adapter, difference_of
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.function import Function
+from attrkit.adapters.outputs import difference_of
 from attrkit.errors import AttrkitError, ForwardMismatchError, InputError, MissingDependencyError, RefusedError
 from attrkit.explained import Explained
 from attrkit.models import load_model

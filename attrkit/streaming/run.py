@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from attrkit import errors
 from attrkit.adapters import adapt
-from attrkit.adapters.base import Adapter, difference_of
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import difference_of
 from attrkit.checks import whole_number
 from attrkit.errors import StoreError
 from attrkit.explained import Explained

@@ -203,7 +203,7 @@ def test_a_call_with_other_samples_or_another_question_is_refused(tmp_path):
         ({"chunk_size": 8}, "chunk_size is 8 now and was 7"),
         (
             {"model": lambda x: 2 * model(x)},
-            r"model\.model is '<lambda>' now and was 'model'; the model's predictions .* differ by",
+            "the model's predictions .* differ by",
         ),
     ]:
         with pytest.raises(StoreError, match=said):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Layer
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import Layer
 from attrkit.engines._torch_graph import MOVING, POOLING, Called, Graph, operation
 from attrkit.engines._torch_refusals import INSTEAD, check_operations, check_used_once, hookable, listed
 from attrkit.errors import RefusedError

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, difference_of
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import difference_of
 from attrkit.adapters.pytorch import TorchModule
 from attrkit.engines._baselines import mean_prediction, placed, read_baselines
 from attrkit.engines._torch_copy import copied

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Question, difference_of
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.keras import KerasModel
+from attrkit.adapters.outputs import difference_of
+from attrkit.adapters.terms import Question
 from attrkit.engines.innvestigate import process
 from attrkit.engines.innvestigate.rebuild import describe
 from attrkit.engines.innvestigate.worker import packed, unpacked

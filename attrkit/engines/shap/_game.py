@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, LazyRows
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import LazyRows
 from attrkit.engines._draws import DRAWING, seed_of_sample
 from attrkit.engines._features import feature_count, features_of
 from attrkit.engines.shap._background import Background, background_of, check_background

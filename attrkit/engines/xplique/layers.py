@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters import adapt
-from attrkit.adapters.base import Adapter, difference_of
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.keras import KerasModel
+from attrkit.adapters.outputs import difference_of
 from attrkit.engines.xplique._call import Explained, attribute, plain_call
 from attrkit.errors import ForwardMismatchError, RefusedError
 from attrkit.method import OUTPUT_PER_INPUT, attribution, checked_first, needs_gradient

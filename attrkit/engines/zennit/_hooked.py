@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters.base import Adapter, Call, check_differentiable, difference_of
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import check_differentiable, difference_of
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import Call
 from attrkit.engines._torch_copy import copied
 from attrkit.engines._torch_graph import MOVING, Called, Graph, graph_of, operation
 from attrkit.engines._torch_refusals import hookable

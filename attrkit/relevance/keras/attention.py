@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrkit.adapters._interception import intercepted
-from attrkit.adapters.base import Call, Layer
+from attrkit.adapters.terms import Call, Layer
 from attrkit.attention import by_attribute
 from attrkit.errors import RefusedError
 from attrkit.relevance.composites import Composite

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrkit.adapters.base import Call, Layer
+from attrkit.adapters.terms import Call, Layer
 from attrkit.errors import RefusedError
 from attrkit.relevance.composites import Composite
 from attrkit.relevance.flow import OUT_OF, Flow

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from attrkit.adapters.base import Layer
+from attrkit.adapters.terms import Layer
 
 # By the name of the class in Keras 3, and of the function of TensorFlow in Keras 2.
 _SUMS = {"Add", "Subtract", "__operators__.add", "math.add", "math.subtract"}

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from attrkit.adapters.base import LAYER, Layer
 from attrkit.adapters.keras import KerasModel
+from attrkit.adapters.terms import LAYER, Layer
 from attrkit.errors import RefusedError
 from attrkit.relevance.composites import Composite
 from attrkit.relevance.keras import attention, elementwise, kernels, recurrent

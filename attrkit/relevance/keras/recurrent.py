@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from attrkit.adapters._interception import intercepted
-from attrkit.adapters.base import Call, Layer
+from attrkit.adapters.terms import Call, Layer
 from attrkit.errors import RefusedError
 from attrkit.relevance.flow import BIAS, EPSILON, Flow
 from attrkit.relevance.keras.kernels import weight

@@ -6,8 +6,8 @@ from functools import cache, partial
 from typing import Any
 
 from attrkit.adapters._interception import intercepted
-from attrkit.adapters.base import Call, Layer, Reader
 from attrkit.adapters.pytorch import TorchModule
+from attrkit.adapters.terms import Call, Layer, Reader
 from attrkit.errors import RefusedError
 from attrkit.relevance.composites import Composite
 from attrkit.relevance.flow import INTO, OUT_OF
