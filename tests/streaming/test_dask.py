@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 
+import dask.array
+import distributed
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,8 +15,6 @@ import xarray as xr
 import attrkit
 from attrkit.errors import ForwardMismatchError, InputError
 from tests.streaming.common import alike, contents, inputs, model
-
-distributed = pytest.importorskip("distributed")
 
 ASK = {"target": 0, "show_progress": False, "chunk_size": 7}
 
@@ -33,12 +33,21 @@ def whole():
     return attrkit.extract(model, inputs(), "occlusion", target=0, show_progress=False)
 
 
+@pytest.mark.parametrize("labelled", [False, True])
+def test_arrays_of_dask_are_read_chunk_by_chunk(labelled, tmp_path, whole):
+    x = dask.array.from_array(inputs(), chunks=(11, 6, 3))
+    x = xr.DataArray(x, dims=("sample", "timestep", "channel")) if labelled else x
+    streamed = attrkit.extract(model, x, "occlusion", **ASK, store=tmp_path / "out.zarr")
+    assert not streamed["attribution"].variable._in_memory
+    xr.testing.assert_identical(alike(streamed), alike(whole))
+
+
 def test_the_bytes_are_those_of_one_process(client, tmp_path, whole):
     np.save(tmp_path / "x.npy", inputs())
     sources = {
         "array": inputs(),
         "map": np.load(tmp_path / "x.npy", mmap_mode="r"),
-        "dask": pytest.importorskip("dask.array").from_array(inputs(), chunks=(11, 6, 3)),
+        "dask": dask.array.from_array(inputs(), chunks=(11, 6, 3)),
         "batches": (inputs()[i : i + 9] for i in range(0, 50, 9)),
     }
     attrkit.extract(model, inputs(), "occlusion", **ASK, store=tmp_path / "alone.zarr")
@@ -90,7 +99,7 @@ def test_a_worker_that_is_killed_loses_no_chunk_that_is_done(client, tmp_path):
 
 @pytest.fixture(scope="module")
 def net():
-    keras = pytest.importorskip("tensorflow").keras
+    from tensorflow import keras
 
     keras.utils.set_random_seed(1)
     x = inputs()

@@ -49,14 +49,6 @@ def lazy_labelled(tmp_path):
     return xr.open_zarr(tmp_path / "lazy.zarr", chunks=None)["x"]
 
 
-def dask_array(tmp_path):
-    return pytest.importorskip("dask.array").from_array(X, chunks=(11, 6, 3))
-
-
-def dask_labelled(tmp_path):
-    return xr.DataArray(dask_array(tmp_path), dims=("sample", "timestep", "channel"))
-
-
 SOURCES = {
     "array": lambda tmp_path: X,
     "labelled": lambda tmp_path: xr.DataArray(X, dims=("sample", "timestep", "channel")),
@@ -65,8 +57,6 @@ SOURCES = {
     "view of a memory map": view_of_a_memory_map,
     "zarr": zarr_array,
     "lazy": lazy_labelled,
-    "dask": dask_array,
-    "labelled dask": dask_labelled,
     "small batches": lambda tmp_path: (X[i : i + 3] for i in range(0, 50, 3)),
     "large batches": lambda tmp_path: iter([X[:2], X[2:40], X[40:]]),
 }

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
+from keras_self_attention import SeqSelfAttention
 from typer.testing import CliRunner
 
 import attrkit
 from attrkit.cli import app
 from attrkit.errors import CompletenessWarning, InputError, StoreError
 from tests.streaming.common import alike
-
-SELF_ATTENTION = pytest.importorskip("keras_self_attention").SeqSelfAttention
 
 N = 40
 
@@ -29,7 +28,7 @@ def model(data):
     layers = [
         keras.layers.Input((8, 3)),
         keras.layers.LSTM(4, return_sequences=True, name="lstm"),
-        SELF_ATTENTION(attention_width=4, name="attention"),
+        SeqSelfAttention(attention_width=4, name="attention"),
         keras.layers.Flatten(),
         keras.layers.Dense(1),
     ]
