@@ -14,7 +14,6 @@ from attrkit.explained import explain_inputs
 from attrkit.methods import find_method
 from attrkit.question import Asked
 from attrkit.run_method import run_method
-from attrkit.streaming.run import stream
 
 
 def extract(
@@ -136,6 +135,9 @@ def extract(
     """
     asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
     if store is not None:
+        # Not at the top: it brings the files of models and stores along.
+        from attrkit.streaming.run import stream
+
         return stream(
             *(model, inputs, method, options, asked),
             store=store,

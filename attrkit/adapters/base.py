@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from attrkit.adapters._pace import Pace, Plan, first_size, is_out_of_memory, peak_memory
 from attrkit.adapters._shared import Shared, shared_of
@@ -561,8 +560,13 @@ class Adapter(ABC):
         return among
 
     def _bar(self, label: str, total: int) -> Any:
+        if not self.show_progress:
+            return nullcontext(_NoBar())
+        # Not at the top: most of what runs shows none.
+        from tqdm.auto import tqdm
+
         # What takes less than a second needs no bar, and a finished one no line.
-        return tqdm(total=total, desc=label, unit="row", delay=1, leave=False, disable=not self.show_progress)
+        return tqdm(total=total, desc=label, unit="row", delay=1, leave=False)
 
     # ---- what a kind of model fills in ------------------------------------------------------------------------
 
@@ -642,6 +646,10 @@ class Adapter(ABC):
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
+
+
+class _NoBar:
+    def update(self, rows: int) -> None: ...
 
 
 def rows_of(feed: Feed) -> int:
