@@ -17,6 +17,9 @@ TIMED_PASSES = 2
 FIRST_PASS = 256 * 2**20
 """Bytes that the first pass may need, by a guess that holds for models of moderate width."""
 
+COMPILES_IN = {"xla": 1.0, "inductor": 15.0}
+"""Seconds that it takes to compile a small model in these ways, at the least."""
+
 WORTH = 3
 """To try something, this many times of what it costs must have been spent already, or lie ahead."""
 
@@ -122,7 +125,7 @@ class Pace:
         compiling = self._compiling.get(self.best.way, 0.0)
         if self._others and remaining >= (TIMED_PASSES + 1) * self.best.size:
             # What is compiled more takes longer to compile.
-            if ahead < WORTH * max(2 * compiling, 1.0):
+            if ahead < WORTH * max(2 * compiling, COMPILES_IN[self._others[0]]):
                 return None
             return self.best._replace(way=self._others.pop(0))
         size = 2 * self.best.size

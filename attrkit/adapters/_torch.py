@@ -48,6 +48,10 @@ class TorchAdapter(Adapter):
         """Set what holds during a pass, for a backward pass that runs parts of it again: ``torch.utils.checkpoint``."""
         yield
 
+    def _forward_compiled(self, feed: dict[str, Any]) -> dict[str, Any]:
+        """Run the model once, compiled by ``torch.compile``: its outputs by name."""
+        raise NotImplementedError
+
     @contextmanager
     def _without_gradient(self) -> Iterator[None]:
         with self._torch.inference_mode(False), self._torch.no_grad():
@@ -94,12 +98,13 @@ class TorchAdapter(Adapter):
             rest = {name: values[at] for name, values in context.items()}
             feed = {**points, **rest}
             with torch.enable_grad():
-                outputs, _ = self._run(feed, {}, False)
+                plain = way == "plain"
+                outputs = self._run(feed, {}, False)[0] if plain else self._forward_compiled(feed)
                 flat = self._laid_flat(outputs)
                 picked = self._picked(flat, rows.target).sum()
                 gradients = [None]
                 if picked.requires_grad:
-                    with self._as_in_pass(feed, {}, False):
+                    with self._as_in_pass(feed, {}, False) if plain else nullcontext():
                         gradients = torch.autograd.grad(picked, list(points.values()), allow_unused=True)
             if all(gradient is None for gradient in gradients):
                 raise no_path()

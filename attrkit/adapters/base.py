@@ -430,12 +430,12 @@ class Adapter(ABC):
     def _pace(self, key: Hashable, x: Parts) -> Pace:
         """Return how passes of one kind are run, over rows of the shapes of `x`."""
         if not self._tries_sizes:
-            return Pace(self.batch_size, self.ways, fixed=True)
+            return Pace(self.batch_size, self.ways[:1], fixed=True)
         whole = key, self._kind_of(x)
         if whole not in self._shared.paces:
             arrays = [*arrays_of(x), *self.question.context.values()]
             values, length = sum(array[0].size for array in arrays), max(a.shape[1] for a in arrays_of(x))
-            self._shared.paces[whole] = Pace(first_size(values, length, self.batch_size), self.ways)
+            self._shared.paces[whole] = Pace(first_size(values, length, self.batch_size), self._ways_for(x, key))
         return self._shared.paces[whole]
 
     def _kind_of(self, x: Parts) -> Hashable:
@@ -478,6 +478,10 @@ class Adapter(ABC):
                 AttrkitWarning,
                 stacklevel=2,
             )
+
+    def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
+        """Return the ways in which passes of one kind can be compiled."""
+        return self.ways
 
     def _fixed_rows(self, way: str) -> bool:
         """Whether what is compiled in this way takes one number of rows only."""

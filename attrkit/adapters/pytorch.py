@@ -1,10 +1,12 @@
 """torch modules: recurrent, convolutional, attention, anything that maps tensors with samples first to such tensors."""
 
 import inspect
+import shutil
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -114,6 +116,26 @@ class TorchModule(TorchAdapter):
         with self._as_in_pass(feed, readers, training) as (softmax, found):
             outputs = self._call(positional, named)
         return self._named(outputs, softmax), found
+
+    def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
+        # Compiled, a pass cannot be looked into: not for logits, not from an embedding on, not to tell cuDNN of
+        # gradients, which is fast as it is.
+        whole = not self.question.logits and not any(fed.startswith(LAYER) for fed in self._keys(x).values())
+        modules = list(self.model.modules())
+        scripted = any(isinstance(module, self._torch.jit.ScriptModule) for module in modules)
+        if self._device.type == "cuda":
+            recurrent = any(isinstance(module, self._torch.nn.RNNBase) for module in modules)
+            can = find_spec("triton") is not None and not recurrent
+        else:
+            can = self._device.type == "cpu" and (shutil.which("g++") or shutil.which("clang++")) is not None
+        return ("plain", "inductor") if key[0] == "path" and whole and can and not scripted else ("plain",)
+
+    def _forward_compiled(self, feed: dict[str, Any]) -> dict[str, Any]:
+        positional, named = self._arguments(self._in_own_dtype(feed))
+        # A wrapper of its own for each pass: what is compiled is kept with the code of the model's forward, and a
+        # wrapper that is kept would keep the model.
+        with _mode_of(self.model, False):
+            return self._named(self._torch.compile(self.model)(*positional, **named), [])
 
     def try_rewrite(self, x: Parts, rewrite: Rewrite) -> None:
         """Run the first samples with another backward pass: only a run shows what it refuses."""

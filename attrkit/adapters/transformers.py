@@ -41,6 +41,10 @@ class Transformer(TorchModule):
             return name in ("input_ids", self._pretrained.main_input_name)
         return not name.startswith(("decoder_", "labels")) and not name.endswith("_mask")
 
+    def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
+        # Its attention is switched for each pass.
+        return self.ways
+
     def masks(self, x: Parts) -> dict[str, np.ndarray]:  # noqa: D102
         given = self.question.context.get("attention_mask")
         if given is None or given.ndim != 2:
