@@ -17,7 +17,7 @@ TIMED_PASSES = 2
 FIRST_PASS = 256 * 2**20
 """Bytes that the first pass may need, by a guess that holds for models of moderate width."""
 
-COMPILES_IN = {"xla": 1.0, "inductor": 15.0}
+COMPILES_IN = {"xla": 1.0, "inductor": 30.0}
 """Seconds that it takes to compile a small model in these ways, at the least."""
 
 WORTH = 3
