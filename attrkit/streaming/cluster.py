@@ -84,7 +84,7 @@ def spread(client: Any, model: ModelFile, job: Job, chunks: Iterator[Chunk]) -> 
 
     The first one is waited for, because it makes the arrays.
     """
-    as_completed = _as_completed(client)
+    as_completed = check_client(client)
     run = uuid.uuid4().hex[:8]
 
     def submit(chunk: Chunk) -> Any:
@@ -115,7 +115,8 @@ def spread(client: Any, model: ModelFile, job: Job, chunks: Iterator[Chunk]) -> 
         client.cancel(list(running))
 
 
-def _as_completed(client: Any) -> Any:
+def check_client(client: Any) -> Any:
+    """Return what waits for the tasks of a client; refuse what is no client of dask.distributed."""
     if not (hasattr(client, "submit") and hasattr(client, "nthreads")):
         raise InputError(f"client is a {type(client).__name__}; accepted is a dask.distributed.Client")
     try:

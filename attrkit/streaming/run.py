@@ -26,7 +26,7 @@ from attrkit.question import Asked
 from attrkit.store import ZARR, load
 from attrkit.streaming.by_sample import check_by_sample, check_independent
 from attrkit.streaming.chunk import DATA, Chunk, Job, explain, naming_samples, predictions_of, run_chunk
-from attrkit.streaming.cluster import ModelFile, file_of, spread
+from attrkit.streaming.cluster import ModelFile, check_client, file_of, spread
 from attrkit.streaming.finish import finish
 from attrkit.streaming.identity import (
     describe_asked,
@@ -63,6 +63,8 @@ def stream(
 ) -> xr.Dataset:
     """Explain chunk by chunk into a zarr folder; go on where an earlier call stopped."""
     target = _target(store)
+    if client is not None:
+        check_client(client)
     if chunk_size is not None:
         whole_number(chunk_size, "chunk_size", least=1)
     adapter = copy.copy(adapt(load_model(model) if isinstance(model, str | Path) else model))
