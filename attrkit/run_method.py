@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import xarray as xr
 
 from attrkit import schema
 from attrkit.adapters.base import Adapter
+from attrkit.adapters.memory import peak_memory
 from attrkit.adapters.outputs import check_finite
 from attrkit.embeddings import at_embeddings, reduce_embedding
 from attrkit.errors import InputError
@@ -200,9 +200,5 @@ def _all_options(takes: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
 
 def _peak_memory() -> dict[str, float]:
     """Return the largest memory the process has held so far, where the system says."""
-    try:
-        import resource
-    except ImportError:
-        return {}
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return {"process_peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
+    held = peak_memory()
+    return {"process_peak_memory_mib": round(held / 2**20, 1)} if held else {}

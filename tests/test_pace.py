@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import attrkit
 from attrkit.adapters import _pace
-from attrkit.adapters._pace import Pace, Plan, first_size, is_out_of_memory
+from attrkit.adapters._pace import Pace, Plan, first_size
+from attrkit.adapters.memory import is_out_of_memory
 
 
 def run(pace, rows, seconds, *, compiling=0.0, fits=np.inf):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters._pace import is_out_of_memory
 from attrkit.adapters.base import Adapter
+from attrkit.adapters.memory import is_out_of_memory
 from attrkit.adapters.outputs import no_path
 from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
 from attrkit.errors import AttrkitError, InputError

@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from attrkit.adapters._pace import Pace, Plan, first_size, is_out_of_memory, peak_memory
+from attrkit.adapters._pace import Pace, Plan, first_size
 from attrkit.adapters._shared import Shared, shared_of
+from attrkit.adapters.memory import is_out_of_memory, peak_memory
 from attrkit.adapters.outputs import before_softmax, check_differentiable, check_finite, difference_of, no_path
 from attrkit.adapters.terms import (
     LAYER,
