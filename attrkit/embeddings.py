@@ -1,14 +1,13 @@
 """Token ids, which have no gradient, explained at the output of the layer that embeds them."""
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from attrkit.adapters.base import Adapter
-from attrkit.adapters.terms import Call, Layer, Reader
+from attrkit.adapters.terms import Call, Layer
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import Explained
 from attrkit.parts import OUTPUT
@@ -40,8 +39,8 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
         known = [layer.path for layer in adapter.layers() if _embeds(layer)]
         raise InputError(f"no embedding is named {embedding!r}; there are {', '.join(known) or 'none'}")
     here = adapter.configured(batch_size=adapter.batch_size, question=explained.question())
-    rows = min(here.batch_size, len(explained.main))
-    _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _embedding_reader(rows)))
+    # Positions have one row for all samples.
+    _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _read_embedding), strict=False)
     embedded, layers = {}, {}
     for name in tokens:
         ids = explained.inputs[name]
@@ -102,17 +101,9 @@ def _embeds(layer: Layer) -> bool:
     return any("Embedding" in cls.__name__ for cls in type(layer.layer).__mro__)
 
 
-@cache
-def _embedding_reader(rows: int) -> Reader:
-    """Return a reader of layers that map ids, of as many rows as a batch has, to units; others have nothing to read."""
-
-    def read(call: Call) -> tuple[Any, dict[str, Any]]:
-        output = call.original(*call.args, **call.kwargs)
-        ids = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
-        shape, units = (tuple(getattr(value, "shape", ())) for value in (ids, output))
-        # Positions have one row for all samples; what rotates queries and keys returns a pair.
-        if len(shape) != 2 or len(units) != 3 or {shape[0], units[0]} - {None, rows}:
-            return output, {}
-        return output, {"ids": ids, "output": output}
-
-    return read
+def _read_embedding(call: Call) -> tuple[Any, dict[str, Any]]:
+    """Read a layer that maps ids to units; another, as one that rotates queries and keys, has nothing to read."""
+    output = call.original(*call.args, **call.kwargs)
+    ids = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
+    ranks = [len(getattr(value, "shape", ())) for value in (ids, output)]
+    return output, {"ids": ids, "output": output} if ranks == [2, 3] else {}

@@ -89,6 +89,11 @@ def keep_real(values: np.ndarray, other: Any, mask: np.ndarray | None) -> np.nda
     return values if mask is None else np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, other)
 
 
+def masks_like(x: Parts, masks: Any) -> Any:
+    """Return the masks of all parts, each None where nothing is padded."""
+    return each(lambda a: None, x) if masks is None else masks
+
+
 def real_only(values: Parts, masks: Any) -> Any:
     """Return attributions, 0 at padding: what is drawn there, or a feature's share, is not what the model sees."""
     return values if masks is None else each(lambda a, mask: keep_real(a, 0, mask), values, masks)

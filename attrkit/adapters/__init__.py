@@ -77,7 +77,10 @@ def adapt(model: Any, *, framework: str | None = None, params: Any = None) -> Ad
         ...
     attrkit.errors.UnknownModelError: no adapter takes a str; load a file first: attrkit.load_model('lstm.keras')
     """
-    found = model if isinstance(model, Adapter) else None if framework is not None else _adapted(model)
+    if isinstance(model, Adapter):
+        found: Adapter | None = model
+    else:
+        found = _adapted(model) if framework is None else None
     if found is not None:
         if params is not None:
             raise InputError(f"params are the weights of a JAX function; a {type(model).__name__} has its own")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,9 @@ class JaxAdapter(Adapter):
     def _path_add(self, sums: Any, rows: PathRows, way: str) -> Any:
         x, baseline, context, totals = sums
         # Only the middle one takes long to compile, and it does not depend on how many samples are on the device.
-        points, rest = self._run_compiled("points", _points, (), x, baseline, context, rows)
+        points, rest = _jitted(_points)(x, baseline, context, rows)
         gradients, outputs = self._run_compiled("gradients", _gradients, (), points, rest, rows.target)
-        added = self._run_compiled("add", _add, (), totals, gradients, rows.sample, rows.weight)
-        return (x, baseline, context, added), outputs
+        return (x, baseline, context, _jitted(_add)(totals, gradients, rows.sample, rows.weight)), outputs
 
     def _array(self, value: Any) -> np.ndarray:
         array = np.asarray(value)
@@ -129,7 +129,15 @@ def _read(adapter: JaxAdapter, readers: Mapping[str, Reader], training: bool, st
     return adapter._forward_with(state, feed, readers, training)[:2]
 
 
-def _points(adapter: JaxAdapter, state: Any, x: Any, baseline: Any, context: Any, rows: Any) -> Any:
+@cache
+def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that depends on no model, jitted once for all of them; JAX is imported by now."""
+    import jax
+
+    return jax.jit(function)
+
+
+def _points(x: Any, baseline: Any, context: Any, rows: Any) -> Any:
     points = {}
     for name, values in x.items():
         start = baseline[name][rows.sample]
@@ -162,7 +170,7 @@ def _gradients(adapter: JaxAdapter, state: Any, points: Any, rest: Any, target: 
     return gradients, flat
 
 
-def _add(adapter: JaxAdapter, state: Any, totals: Any, gradients: Any, sample: Any, weight: Any) -> Any:
+def _add(totals: Any, gradients: Any, sample: Any, weight: Any) -> Any:
     return {
         name: total.at[sample].add(_by_row(weight, gradients[name]) * gradients[name][:, None])
         for name, total in totals.items()

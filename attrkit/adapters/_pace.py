@@ -2,10 +2,15 @@
 
 import math
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from attrkit.adapters.memory import free_memory
+import numpy as np
+
+from attrkit.adapters.memory import free_memory, is_out_of_memory, peak_memory
+from attrkit.errors import AttrkitWarning
 
 SLOWEST_SHARE = 1.05
 """Rows a second must go up by this for more rows, or another way to compile, to pay."""
@@ -60,15 +65,17 @@ class Pace:
         self._compiling: dict[str, float] = {}
         self._row_bytes = 0.0
         self._spent = 0.0
-        self.compiled: set[Plan] = set()
-        self.lock = threading.Lock()
+        self._compiled: set[Plan] = set()
+        # Threads that explain one model share its paces.
+        self._lock = threading.Lock()
 
     def choose(self, remaining: int) -> Plan:
         """Return how to run the next pass, of `remaining` rows that are to be run."""
-        if self._trying is None and not self.fixed and self._rate:
-            self._trying = self._candidate(remaining)
-            self._times = []
-        return self._trying or self.best
+        with self._lock:
+            if self._trying is None and not self.fixed and self._rate:
+                self._trying = self._candidate(remaining)
+                self._times = []
+            return self._trying or self.best
 
     @property
     def is_trying(self) -> bool:
@@ -77,13 +84,18 @@ class Pace:
 
     def padded(self, plan: Plan, count: int) -> int:
         """Return how many rows to fill a pass of `count` rows up to, so that nothing is compiled needlessly."""
-        known = [other.size for other in self.compiled if other.way == plan.way and other.size >= count]
-        size = min(known, default=min(plan.size, 1 << (count - 1).bit_length()))
-        self.compiled.add(Plan(plan.way, size))
-        return size
+        with self._lock:
+            known = [other.size for other in self._compiled if other.way == plan.way and other.size >= count]
+            size = min(known, default=min(plan.size, 1 << (count - 1).bit_length()))
+            self._compiled.add(Plan(plan.way, size))
+            return size
 
     def took(self, plan: Plan, count: int, seconds: float, grown: int) -> None:
         """Book a pass of `count` rows, and by how many bytes it made the process larger."""
+        with self._lock:
+            self._book(plan, count, seconds, grown)
+
+    def _book(self, plan: Plan, count: int, seconds: float, grown: int) -> None:
         self._spent += seconds
         self._row_bytes = max(self._row_bytes, grown / count)
         if plan != self._trying or count < plan.size:
@@ -102,21 +114,23 @@ class Pace:
 
     def failed(self, plan: Plan) -> bool:
         """Give up a way that was tried and does not work; False if it is the one in use."""
-        if plan != self._trying or plan.way == self.best.way:
-            return False
-        self._trying = None
-        return True
+        with self._lock:
+            if plan != self._trying or plan.way == self.best.way:
+                return False
+            self._trying = None
+            return True
 
     def halve(self, plan: Plan) -> bool:
         """Go on with fewer rows after memory ran out; False if there is but one."""
         if plan.size == 1:
             return False
-        self._ceiling = max(plan.size // 2, 1)
-        self._trying = None
-        if self.best.size > self._ceiling:
-            self.best, self._rate = self.best._replace(size=int(self._ceiling)), 0.0
-            self._trying = None if self.fixed else self.best
-            self._times = []
+        with self._lock:
+            half = plan.size // 2
+            self._ceiling, self._trying = half, None
+            if self.best.size > half:
+                self.best, self._rate = self.best._replace(size=half), 0.0
+                self._trying = None if self.fixed else self.best
+                self._times = []
         return True
 
     def _candidate(self, remaining: int) -> Plan | None:
@@ -134,6 +148,50 @@ class Pace:
             self._ceiling = self.best.size
             return None
         return self.best._replace(size=size)
+
+
+def run_passes(
+    pace: Pace,
+    total: int,
+    run: Callable[[np.ndarray, int, str], None],
+    *,
+    fixed_rows: Callable[[str], bool],
+    bar: Any,
+    beyond: int = 0,
+) -> None:
+    """Call ``run(rows, size, way)`` until `total` rows are done; `beyond` as many come in further calls.
+
+    ``fixed_rows(way)`` says whether what is compiled in a way takes one number of rows only: a pass is then filled up
+    to ``size``. Where memory runs out the pass is run again with half the rows; what is done stays.
+    """
+    done = 0
+    while done < total:
+        plan = pace.choose(total - done + beyond)
+        rows = np.arange(done, min(done + plan.size, total))
+        size = pace.padded(plan, len(rows)) if fixed_rows(plan.way) else len(rows)
+        started, before = time.perf_counter(), peak_memory()
+        try:
+            run(rows, size, plan.way)
+        except Exception as err:
+            if is_out_of_memory(err):
+                _halve(pace, plan, err)
+            elif not pace.failed(plan):
+                raise
+            continue
+        pace.took(plan, len(rows), time.perf_counter() - started, peak_memory() - before)
+        done += len(rows)
+        bar.update(len(rows))
+
+
+def _halve(pace: Pace, plan: Plan, err: Exception) -> None:
+    if not pace.halve(plan):
+        raise MemoryError(f"memory does not hold one row, one sample at one step: {err}") from err
+    if pace.fixed:
+        warnings.warn(
+            f"batch_size={plan.size} does not fit into memory; passes hold {pace.best.size} rows",
+            AttrkitWarning,
+            stacklevel=2,
+        )
 
 
 def first_size(row_values: int, length: int, most: int) -> int:

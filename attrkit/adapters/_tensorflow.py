@@ -118,10 +118,6 @@ class TensorFlowAdapter(Adapter):
         flat = [tf.cast(tf.reshape(value, [tf.shape(value)[0], -1]), widest) for value in outputs.values()]
         return tf.concat(flat, axis=1)
 
-    def _pick(self, outputs: dict[str, Any], target: Any) -> Any:
-        """Return the explained output of each row."""
-        return self._tf.gather(self._laid_flat(outputs), target, batch_dims=1)
-
     def _rewritten(
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
@@ -209,7 +205,7 @@ def _rewritten(
         readers, held = rewrite.begin(own, inputs)
         with held:
             outputs, _ = adapter._forward(inputs, readers, False)
-        picked = adapter._pick(outputs, target)
+        picked = adapter._tf.gather(adapter._laid_flat(outputs), target, batch_dims=1)
     gradients = tape.gradient(picked, watched)
     return outputs, {key: values for key, values in gradients.items() if values is not None}
 

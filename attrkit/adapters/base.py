@@ -5,8 +5,6 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 """
 
 import copy
-import time
-import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,9 +13,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from attrkit.adapters._pace import Pace, Plan, first_size
+from attrkit.adapters._pace import Pace, first_size, run_passes
 from attrkit.adapters._shared import Shared, shared_of
-from attrkit.adapters.memory import is_out_of_memory, peak_memory
 from attrkit.adapters.outputs import before_softmax, check_differentiable, check_finite, difference_of, no_path
 from attrkit.adapters.terms import (
     LAYER,
@@ -32,7 +29,7 @@ from attrkit.adapters.terms import (
     Rewrite,
 )
 from attrkit.checks import whole_number
-from attrkit.errors import AttrkitWarning, ForwardMismatchError, InputError, RefusedError
+from attrkit.errors import ForwardMismatchError, InputError, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of, each, row_count
 from attrkit.targets import Output
@@ -138,12 +135,13 @@ class Adapter(ABC):
 
         As `predict`, it refuses a model whose output for a sample is not its own.
         """
-        if self._kind_of(x) not in self._shared.outputs:
+        kind = self._kind_of(x)
+        if kind not in self._shared.outputs:
             rows = np.arange(min(row_count(x), self.batch_size))
             own = copy.copy(self)
             own.cost = Counter()
             own.predict(each(lambda a: a[rows], x), sample=rows)
-        self._outputs = self._shared.outputs[self._kind_of(x)]
+        self._outputs = self._shared.outputs[kind]
 
     def path_gradient(
         self,
@@ -201,12 +199,12 @@ class Adapter(ABC):
         out = each(lambda a: np.empty((weights.shape[1], *a.shape), a.dtype), x)
         seen: list[np.ndarray] = []
         pace = self._pace(("path", weights.shape[1], noise is None), x)
+        fixed = self._fixed_rows(self.ways[0])
         first = 0
         with self._bar("gradients", n_samples * n_steps) as bar:
             while first < n_samples:
                 # Samples that are on the device together: enough for whole passes, some of which may be tried out.
                 count = min(GROUP * pace.best.size, n_samples - first)
-                fixed = self._fixed_rows(self.ways[0])
                 group = _pad(np.arange(first, first + count), 1 << (count - 1).bit_length() if fixed else count)
                 points = self._feed(each(lambda a, g=group: a[g], x), None)
                 check_differentiable(points)
@@ -234,7 +232,7 @@ class Adapter(ABC):
                         self._path_wait(sums)
 
                 beyond = (n_samples - first - count) * n_steps
-                self._run_passes(pace, count * n_steps, add, bar=bar, beyond=beyond)
+                run_passes(pace, count * n_steps, add, fixed_rows=self._fixed_rows, bar=bar, beyond=beyond)
                 found = self._path_end(sums)
                 for name, key in self._keys(x).items():
                     values = found[key].reshape(len(group), -1, *_part(x, name).shape[1:])[:count]
@@ -304,7 +302,9 @@ class Adapter(ABC):
             )
         return out, {key: np.concatenate(values) for key, values in others.items()}
 
-    def read(self, x: Parts, readers: Mapping[str, Reader], *, training: bool = False) -> tuple[np.ndarray, Readings]:
+    def read(
+        self, x: Parts, readers: Mapping[str, Reader], *, training: bool = False, strict: bool = True
+    ) -> tuple[np.ndarray, Readings]:
         """Run the model with some layers read on the way.
 
         Parameters
@@ -314,6 +314,9 @@ class Adapter(ABC):
         training : bool, default False
             Run as in training (dropout on, batch statistics). All samples then go in one batch, and the model's
             state is put back afterwards.
+        strict : bool, default True
+            Refuse a layer that is called with something else than one row a sample. If False, nothing is read of
+            such a call.
 
         Returns
         -------
@@ -325,13 +328,15 @@ class Adapter(ABC):
         ------
         ForwardMismatchError
             If the pass with readers predicts something else than the model alone (checked on the first batch).
+        RefusedError
+            If a layer's values have no sample of their own, and `strict`.
         """
         predictions: list[np.ndarray] = []
         readings: list[Readings] = []
 
         def run(feed: Feed, rows: np.ndarray, way: str) -> None:
             named, found = self._read(feed, readers, training, way)
-            _check_rows(found, rows_of(feed))
+            found = {p: [_by_sample(call, p, rows_of(feed), strict) for call in calls] for p, calls in found.items()}
             flat = self._flat(named, rows_of(feed))[: len(rows)]
             if not predictions and not training:
                 self._check_forward(self.predict(each(lambda a: a[rows], x), sample=rows), flat)
@@ -348,7 +353,11 @@ class Adapter(ABC):
             self._run_batches(x, "forward", run, key=tuple(readers.items()))
         joined = {
             path: [
-                {name: np.concatenate([part[path][i][name] for part in readings]) for name in call}
+                {
+                    name: np.concatenate([part[path][i][name] for part in readings])
+                    for name in call
+                    if all(name in part[path][i] for part in readings)
+                }
                 for i, call in enumerate(calls)
             ]
             for path, calls in readings[0].items()
@@ -426,7 +435,8 @@ class Adapter(ABC):
             run(self._feed(parts, _pad(lazy.sample(rows), size)), rows, way)
 
         with self._bar(label, lazy.count) as bar:
-            self._run_passes(self._pace((label, key), lazy.make(np.arange(1))), lazy.count, run_pass, bar=bar)
+            pace = self._pace((label, key), lazy.make(np.arange(1)))
+            run_passes(pace, lazy.count, run_pass, fixed_rows=self._fixed_rows, bar=bar)
 
     def _pace(self, key: Hashable, x: Parts) -> Pace:
         """Return how passes of one kind are run, over rows of the shapes of `x`."""
@@ -444,41 +454,6 @@ class Adapter(ABC):
         arrays = [*arrays_of(x), *self.question.context.values()]
         keys = tuple(self._keys(x).values())
         return self.question.logits, keys, *((array.shape[1:], array.dtype.str) for array in arrays)
-
-    def _run_passes(
-        self, pace: Pace, total: int, run: Callable[[np.ndarray, int, str], None], *, bar: Any, beyond: int = 0
-    ) -> None:
-        """Call ``run(rows, size, way)`` until `total` rows are done; `beyond` as many come in further calls.
-
-        Where memory runs out the pass is run again with half the rows; what is done stays.
-        """
-        done = 0
-        while done < total:
-            plan = pace.choose(total - done + beyond)
-            rows = np.arange(done, min(done + plan.size, total))
-            size = pace.padded(plan, len(rows)) if self._fixed_rows(plan.way) else len(rows)
-            started, before = time.perf_counter(), peak_memory()
-            try:
-                run(rows, size, plan.way)
-            except Exception as err:
-                if is_out_of_memory(err):
-                    self._halve(pace, plan, err)
-                elif not pace.failed(plan):
-                    raise
-                continue
-            pace.took(plan, len(rows), time.perf_counter() - started, peak_memory() - before)
-            done += len(rows)
-            bar.update(len(rows))
-
-    def _halve(self, pace: Pace, plan: Plan, err: Exception) -> None:
-        if not pace.halve(plan):
-            raise MemoryError(f"memory does not hold one row, one sample at one step: {err}") from err
-        if pace.fixed:
-            warnings.warn(
-                f"batch_size={plan.size} does not fit into memory; passes hold {pace.best.size} rows",
-                AttrkitWarning,
-                stacklevel=2,
-            )
 
     def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
         """Return the ways in which passes of one kind can be compiled."""
@@ -678,16 +653,15 @@ def _part(parts: Parts, name: str) -> np.ndarray:
     return parts[name] if isinstance(parts, Mapping) else parts
 
 
-def _check_rows(found: Readings, rows: int) -> None:
-    for path, calls in found.items():
-        for call in calls:
-            for value in call.values():
-                if value.ndim == 0 or len(value) != rows:
-                    raise RefusedError(
-                        f"layer {path!r} sees {value.shape[0] if value.ndim else 'no'} rows where the batch has "
-                        f"{rows}: time or heads are folded into its batch, so its values have no sample of their "
-                        "own; read another layer"
-                    )
+def _by_sample(read: dict[str, np.ndarray], path: str, rows: int, strict: bool) -> dict[str, np.ndarray]:
+    """Return what was read of one call of a layer, if it has one row for each of the batch."""
+    wrong = [value for value in read.values() if value.ndim == 0 or len(value) != rows]
+    if wrong and strict:
+        raise RefusedError(
+            f"layer {path!r} sees {wrong[0].shape[0] if wrong[0].ndim else 'no'} rows where the batch has {rows}: time "
+            "or heads are folded into its batch, so its values have no sample of their own; read another layer"
+        )
+    return {} if wrong else read
 
 
 def _pad(rows: np.ndarray, size: int) -> np.ndarray:

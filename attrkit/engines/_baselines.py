@@ -7,9 +7,8 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LazyRows
-from attrkit.engines._rows import masks_like
 from attrkit.errors import InputError
-from attrkit.parts import Parts, by_name, each, keep_real, row_count, unnamed
+from attrkit.parts import Parts, by_name, each, keep_real, masks_like, row_count, unnamed
 
 
 def read_baselines(baselines: Any, x: Parts, *, least: int, name: str = "baselines") -> Parts:

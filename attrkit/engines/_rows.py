@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.parts import Parts, each, keep_real
+from attrkit.parts import Parts, each, keep_real, masks_like
 
 
 def as_given(points: Parts, x: Parts, sample: np.ndarray, masks: Any) -> Any:
@@ -27,8 +27,3 @@ def as_given(points: Parts, x: Parts, sample: np.ndarray, masks: Any) -> Any:
         x,
         masks_like(x, masks),
     )
-
-
-def masks_like(x: Parts, masks: Any) -> Any:
-    """Return the masks of all parts, each None where nothing is padded."""
-    return each(lambda a: None, x) if masks is None else masks

@@ -8,7 +8,7 @@ from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.method import OUTPUT_PER_INPUT, attribution, needs_gradient
-from attrkit.parts import Parts, by_name, each, keep_real, unnamed
+from attrkit.parts import Parts, by_name, each, keep_real, masks_like, unnamed
 
 
 @needs_gradient
@@ -53,8 +53,7 @@ def smoothgrad(
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
     if not noise_scale >= 0:
         raise InputError(f"noise_scale must be 0 or more, got {noise_scale}")
-    masks = each(lambda a: None, x) if masks is None else masks
-    scale = each(lambda a, mask: noise_scale * _spread(a, mask), x, masks)
+    scale = each(lambda a, mask: noise_scale * _spread(a, mask), x, masks_like(x, masks))
 
     def noise(samples: np.ndarray, steps: np.ndarray) -> Any:
         numbers = (model.first_sample + samples).tolist()

@@ -233,9 +233,7 @@ def _watched(
     held = sum(stop - start for start, stop in before)
     markers = []
     # What takes less than a second needs no bar, and a finished one no line.
-    with (
-        tqdm(total=count, initial=held, desc=name, unit="sample", delay=1, leave=False, disable=not show) as bar,
-    ):
+    with tqdm(total=count, initial=held, desc=name, unit="sample", delay=1, leave=False, disable=not show) as bar:
         for marker in done:
             markers.append(marker)
             if (marker["start"], marker["stop"]) not in before:

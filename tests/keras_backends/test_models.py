@@ -26,12 +26,14 @@ def test_padding_gets_nothing_and_stays_padding(padded, method):
         np.testing.assert_allclose(ds["attribution"][3, :5], cut["attribution"][0], atol=1e-5)
 
 
-def test_an_embedding_that_masks():
-    ids = np.array([[3, 1, 2, 0, 0], [4, 4, 1, 2, 0]])
+# Passes of five samples are filled up, or end in a smaller one.
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+def test_an_embedding_that_masks(batch_size):
+    ids = np.array([[3, 1, 2, 0, 0], [4, 4, 1, 2, 0], [1, 2, 3, 4, 5], [5, 0, 0, 0, 0], [2, 2, 0, 0, 0]])
     model = keras.Sequential(
         [layers.Input((5,), dtype="int32"), layers.Embedding(6, 4, mask_zero=True), layers.LSTM(3), layers.Dense(1)]
     )
-    ds = explain(model, ids, "gradient")
+    ds = explain(model, ids, "gradient", batch_size=batch_size)
     np.testing.assert_array_equal(ds["mask"], ids > 0)
     assert ds["attribution"].dims == ("sample", "timestep")
     np.testing.assert_array_equal(ds["attribution"].values[ids == 0], 0)

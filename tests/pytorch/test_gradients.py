@@ -340,14 +340,15 @@ class Tokens(nn.Module):
         return self.after(self.embed(ids))
 
 
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_token_ids_are_explained_at_their_embedding(dtype):
+def test_token_ids_are_explained_at_their_embedding(dtype, batch_size):
     model = Tokens().to(dtype)
     ids = np.random.default_rng(0).integers(0, 9, (5, 7))
     embedded = model.embed(torch.tensor(ids)).detach().double().requires_grad_()
     double = copy.deepcopy(model).double()
     expected = torch.autograd.grad(double.after(embedded).sum(), embedded)[0].numpy()
-    ds = explain(model, ids, "gradient", embedding_reduction=None)
+    ds = explain(model, ids, "gradient", embedding_reduction=None, batch_size=batch_size)
     np.testing.assert_allclose(ds["attribution"], expected, atol=1e-6)
     slopes = explain(model, ids, "gradient")["attribution"]
     np.testing.assert_allclose(slopes, np.linalg.norm(expected, axis=-1), atol=1e-6)

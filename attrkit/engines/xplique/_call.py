@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.engines._rows import masks_like
 from attrkit.errors import EngineError
-from attrkit.parts import Parts, apart, each, keep_real, laid_flat, real_only, row_count
+from attrkit.parts import Parts, apart, each, keep_real, laid_flat, masks_like, real_only, row_count
 
 
 class Explained:

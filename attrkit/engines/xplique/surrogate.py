@@ -11,11 +11,10 @@ from attrkit.adapters.base import Adapter
 from attrkit.checks import whole_number
 from attrkit.engines._draws import seed_of_sample
 from attrkit.engines._features import feature_count, features_of
-from attrkit.engines._rows import masks_like
 from attrkit.engines.xplique._call import Explained, attribute, drawing
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, attribution, checked_first, measured, predicted_at
-from attrkit.parts import Parts, by_name, each, unnamed
+from attrkit.parts import Parts, by_name, each, masks_like, unnamed
 
 
 def _check_lime(
