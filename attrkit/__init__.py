@@ -25,13 +25,15 @@ from attrkit.store import load as load
 from attrkit.store import save as save
 
 if TYPE_CHECKING:
+    from attrkit import datasets as datasets
+    from attrkit import metrics as metrics
     from attrkit import plot as plot
 
 __version__ = _installed_version("attrkit")
 
 
 def __getattr__(name: str) -> _Any:
-    # matplotlib is loaded with the first plot, not with attrkit.
-    if name == "plot":
-        return _import_module("attrkit.plot")
+    # matplotlib is loaded with the first plot, not with attrkit; so is what the others need.
+    if name in ("datasets", "metrics", "plot"):
+        return _import_module(f"attrkit.{name}")
     raise AttributeError(f"module 'attrkit' has no attribute {name!r}")

@@ -36,6 +36,7 @@ ORDER = [
     ["extract"],
     ["exchange"],
     ["datasets", "data_files"],
+    ["metrics"],
     ["plot"],
     ["demo", "doctor"],
     ["attrkit"],
