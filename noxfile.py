@@ -22,6 +22,7 @@ FRAMEWORK_FREE = (
     "tests/exchange/test_arrays.py",
     "tests/exchange/test_inseq.py",
     "tests/exchange/test_quantus.py",
+    "tests/metrics/test_scores.py",
     "tests/plot",
     "tests/relevance/test_reference.py",
     "tests/streaming/test_functions.py",
@@ -62,8 +63,8 @@ def legacy(session: nox.Session) -> None:
     """tf-keras, Keras 2 beside Keras 3, in the default environment."""
     env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1", "ATTRKIT_CONTRACT": "keras2"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
-    # What else there is of relevance on Keras 2 is the lane classic's.
-    tests = ("tests/contract", "tests/keras", "tests/relevance/test_self_attention.py", "tests/test_models.py")
+    # The other tests of Keras 2 are the lane classic's.
+    tests = ("tests/contract", "tests/keras/test_attention.py", "tests/keras/test_layers.py", "tests/test_models.py")
     session.run("pytest", *tests, *session.posargs, env=env)
 
 
@@ -104,7 +105,7 @@ def pytorch(session: nox.Session) -> None:
 @nox.session
 def minimal(session: nox.Session) -> None:
     """No framework at all: everything but models."""
-    session.install("-e", ".", *TESTS, env=PLAIN)
+    session.install("-e", ".[metrics]", *TESTS, env=PLAIN)
     session.run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None", env=PLAIN)
     session.run("pytest", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
 

@@ -1,10 +1,17 @@
 """Inputs that the tests of several frameworks share; a folder may have an ``x`` of its own."""
 
+import gc
+
 import numpy as np
 import pytest
 
 # Scripts that have written the data, which pytest would import to look for doctests.
 collect_ignore = ["data"]
+
+
+def pytest_collection_finish():
+    """Take what frameworks make when they are imported out of garbage collection, which Keras runs for every test."""
+    gc.freeze()
 
 
 @pytest.fixture

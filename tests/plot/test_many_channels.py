@@ -5,7 +5,7 @@ import xarray as xr
 from attrkit import plot
 from attrkit.schema import build
 
-EACH = [1, 7, 12, 60, 240]
+EACH = [1, 7, 12, 240]
 # Attention has no channels, whatever the input has.
 COUNTS = {"heatmap": EACH, "curves": EACH, "hist": EACH, "overlay": EACH, "attention": [240]}
 PANELS = {"curves": lambda n: n, "hist": lambda n: n, "overlay": lambda n: min(n, 12)}

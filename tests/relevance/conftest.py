@@ -1,5 +1,6 @@
 """Which Keras the tests of this folder run on is the lane's choice, and what of it they may ask for."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +15,7 @@ def keras():
         from tensorflow import keras
     else:
         import keras
+    gc.freeze()
     return keras
 
 
