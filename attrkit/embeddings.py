@@ -38,7 +38,7 @@ def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None)
     if embedding is not None and not candidates:
         known = [layer.path for layer in adapter.layers() if _embeds(layer)]
         raise InputError(f"no embedding is named {embedding!r}; there are {', '.join(known) or 'none'}")
-    here = adapter.configured(batch_size=adapter.batch_size, question=explained.question())
+    here = adapter.asking(explained.question())
     # Positions have one row for all samples.
     _, readings = here.read(explained.parts(), dict.fromkeys(candidates, _read_embedding), strict=False)
     embedded, layers = {}, {}

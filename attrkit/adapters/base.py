@@ -5,10 +5,12 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 """
 
 import copy
+import functools
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +20,7 @@ from attrkit.adapters._shared import Shared, shared_of
 from attrkit.adapters.outputs import before_softmax, check_differentiable, check_finite, difference_of, no_path
 from attrkit.adapters.terms import (
     LAYER,
+    Call,
     Feed,
     Layer,
     LazyRows,
@@ -93,15 +96,18 @@ class Adapter(ABC):
         other._tries_sizes = batch_size is None
         other.show_progress = show_progress
         other.cost = Counter()
-        if question is not None:
-            other.question = question
-            if question.head is not None:
-                # A function may change what it closes over: what is compiled with it lives no longer than the question.
-                other._shared = Shared()
-                return other
         structure = other._structure()
         if structure is not None:
             other._shared = shared_of(other.model, structure)
+        return other if question is None else other.asking(question)
+
+    def asking(self, question: Question) -> Self:
+        """Return this adapter, asked another question."""
+        other = copy.copy(self)
+        other.question = question
+        if question.head is not None:
+            # A function may change what it closes over: what is compiled with it lives no longer than the question.
+            other._shared = Shared()
         return other
 
     @property
@@ -391,6 +397,10 @@ class Adapter(ABC):
         """
         return {}
 
+    def as_context(self, x: Parts) -> dict[str, np.ndarray]:
+        """Return all that the model takes for `x`, by what it feeds: what is handed on if none of it is explained."""
+        return self._feed(x, np.arange(row_count(x)))
+
     # ---- feeds: what one pass of the model gets ---------------------------------------------------------------
 
     def _keys(self, x: Parts) -> dict[str, str]:
@@ -637,16 +647,34 @@ def rows_of(feed: Feed) -> int:
     return len(next(iter(feed.values())))
 
 
-def with_imposed(feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> dict[str, Reader]:
-    """Return the readers, and one for each layer whose output a feed replaces; a layer may have both."""
+def with_imposed(
+    feed: Mapping[str, Any], readers: Mapping[str, Reader], imposed: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Reader]:
+    """Return the readers, and one for each layer that is fed; a layer may have both.
 
-    def impose(values: Any, reader: Reader | None) -> Reader:
-        if reader is None:
-            return lambda call: (values, {})
-        return lambda call: reader(call._replace(original=lambda *args, **kwargs: values))
+    ``imposed`` says what of the feed is not a layer's output, as `Question.imposed` does.
+    """
 
-    imposed = {key.removeprefix(LAYER): values for key, values in feed.items() if key.startswith(LAYER)}
-    return {**readers, **{path: impose(values, readers.get(path)) for path, values in imposed.items()}}
+    def impose(values: Any, function: Callable[[Call, Any], Any], reader: Reader | None) -> Reader:
+        def stand_in(call: Call) -> tuple[Any, Any]:
+            @functools.wraps(call.original)
+            def own(*args: Any, **kwargs: Any) -> Any:
+                return function(call._replace(args=args, kwargs=kwargs), values)
+
+            return (own(*call.args, **call.kwargs), {}) if reader is None else reader(call._replace(original=own))
+
+        return stand_in
+
+    fed = {key: values for key, values in feed.items() if key.startswith(LAYER)}
+    found = dict(readers)
+    for key, values in fed.items():
+        path, function = imposed.get(key, (key.removeprefix(LAYER), _in_its_place))
+        found[path] = impose(values, function, found.get(path))
+    return found
+
+
+def _in_its_place(call: Call, values: Any) -> Any:
+    return values
 
 
 def _part(parts: Parts, name: str) -> np.ndarray:

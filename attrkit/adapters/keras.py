@@ -154,9 +154,8 @@ class KerasModel(Adapter):
         return self._named(outputs, seen), found
 
     def _intercepting(self, feed: Mapping[str, Any], readers: Mapping[str, Reader]) -> Any:
-        return intercepted(
-            "call", self._all_layers, with_imposed(feed, readers), original=_own_call, **self._interception()
-        )
+        stand_ins = with_imposed(feed, readers, self.question.imposed)
+        return intercepted("call", self._all_layers, stand_ins, original=_own_call, **self._interception())
 
     @contextmanager
     def _seeing_softmax(self) -> Iterator[list[tuple[Any, Any]]]:

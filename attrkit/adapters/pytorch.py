@@ -105,7 +105,7 @@ class TorchModule(TorchAdapter):
         with ExitStack() as stack:
             stack.enter_context(_mode_of(self.model, training))
             mode = stack.enter_context(_function_mode()(training, self.question.logits))
-            stand_ins = with_imposed(self._in_own_dtype(feed), readers)
+            stand_ins = with_imposed(self._in_own_dtype(feed), readers, self.question.imposed)
             found = stack.enter_context(intercepted("forward", self.layers, stand_ins))
             yield mode.softmax, found
 
@@ -120,7 +120,7 @@ class TorchModule(TorchAdapter):
     def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
         # Compiled, a pass cannot be looked into: not for logits, not from an embedding on, not to tell cuDNN of
         # gradients, which is fast as it is.
-        whole = not self.question.logits and not any(fed.startswith(LAYER) for fed in self._keys(x).values())
+        whole = not self.question.logits and not self.question.is_inside
         modules = list(self.model.modules())
         scripted = any(isinstance(module, self._torch.jit.ScriptModule) for module in modules)
         if self._device.type == "cuda":
@@ -183,7 +183,7 @@ class TorchModule(TorchAdapter):
     def _check_fast_path(self, feed: Feed, found: np.ndarray) -> None:
         """Warn where torch has two answers: its fast path puts zeros at padding, the path with gradients not."""
         nested = any(getattr(module, "use_nested_tensor", False) for module in self.model.modules())
-        if not nested or self.question.logits or any(key.startswith(LAYER) for key in feed):
+        if not nested or self.question.logits or self.question.is_inside:
             return
         with self._without_gradient(), _mode_of(self.model, False):
             outputs = self._named(self._call(*self._arguments(self._in_own_dtype(self._tensors(feed)))), [])

@@ -10,7 +10,7 @@ import numpy as np
 from attrkit.parts import Parts
 
 LAYER = "@"
-"""Before the path of a layer, in a feed: the array is put in place of the layer's output."""
+"""Before what is fed to a layer: with the layer's path after it, the array is put in place of the layer's output."""
 
 
 class Layer(NamedTuple):
@@ -61,6 +61,9 @@ class Question:
         The user named the inputs: a single one is passed by its name too.
     logits : bool
         Explain what goes into the softmax or sigmoid that makes the output.
+    imposed : mapping of str to tuple of str and callable
+        Of what is fed to a layer, and is not its output: key of the feed -> the layer's path, and a function of its
+        call and of what was fed, which returns the layer's output.
     """
 
     explained: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +72,12 @@ class Question:
     head: Callable[[Any], Any] | None = None
     logits: bool = False
     by_name: bool = False
+    imposed: Mapping[str, tuple[str, Callable[[Call, Any], Any]]] = field(default_factory=dict)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether something is fed to a layer, past the inputs of the model."""
+        return any(key.startswith(LAYER) for key in (*self.explained.values(), *self.context))
 
 
 Feed = dict[str, np.ndarray]

@@ -83,7 +83,7 @@ class Transformer(TorchModule):
         rest, readers = self._embeddings_imposed(self._in_own_dtype(feed), readers)
         with ExitStack() as stack:
             stack.enter_context(LOCK)
-            if attentions:
+            if attentions or self.question.imposed:
                 # Layers of releases before 5 drop their weights, unless the model is asked for them.
                 stack.enter_context(
                     _eager_attention(self.model, asked="output_attentions" in _parameters(self._pretrained))

@@ -1,0 +1,199 @@
+"""Weights of one's own in the place of those that an attention layer computes; one function a kind of layer.
+
+A function ``impose(call, weights)`` returns what the layer returns, with its values weighted by `weights`, of the shape
+that `attrkit.attention` reads. It is written for a kind of layer whose code is known: of any other it cannot be known
+what else the weights are used for. Masks are not applied again: a weight on padding is a weight on padding.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from attrkit.adapters._interception import intercepted
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.terms import LAYER, Call, Layer
+from attrkit.attention import by_tuple
+from attrkit.attention._call import bind
+from attrkit.errors import RefusedError
+from attrkit.parts import Parts
+
+Imposer = Callable[[Call, Any], Any]
+
+# What is fed are the weights of the layer, not its output.
+_WEIGHTS = " weights"
+
+
+def find_imposers(layers: Sequence[Layer]) -> dict[str, Imposer]:
+    """Return a function for every layer whose weights can be imposed, by path, in the model's order."""
+    found = {entry.path: _imposer_of(entry.layer) for entry in layers}
+    return {path: impose for path, impose in found.items() if impose is not None}
+
+
+def _imposer_of(layer: Any) -> Imposer | None:
+    for cls in type(layer).__mro__:
+        package = cls.__module__.split(".")[0]
+        known = _BY_NAME.get((package, cls.__name__))
+        if known is not None:
+            return known
+    return _hugging_face if by_tuple.handles(layer) else None
+
+
+def hold_weights(model: Adapter, weights: Mapping[str, np.ndarray]) -> Adapter:
+    """Return an adapter whose layers use the weights given for each sample, by path, whatever goes in."""
+    imposed = {LAYER + path + _WEIGHTS: (path, _checked(model, path)) for path in weights}
+    context = {**model.question.context, **{LAYER + path + _WEIGHTS: values for path, values in weights.items()}}
+    question = replace(model.question, context=context, imposed={**model.question.imposed, **imposed})
+    return model.asking(question)
+
+
+def explain_weights(model: Adapter, x: Parts, path: str) -> Adapter:
+    """Return an adapter whose input is the weights of one layer; what they weigh comes of `x`, sample by sample."""
+    key = LAYER + path + _WEIGHTS
+    question = replace(
+        model.question,
+        explained={"": key},
+        context=model.as_context(x),
+        static=frozenset(),
+        imposed={**model.question.imposed, key: (path, _checked(model, path))},
+    )
+    return model.asking(question)
+
+
+def _checked(model: Adapter, path: str) -> Imposer:
+    known = find_imposers(model.layers())
+    if path not in known:
+        kind = next((entry.kind for entry in model.layers() if entry.path == path), "not there")
+        raise RefusedError(
+            f"weights cannot be imposed on layer {path!r} ({kind}): how it uses them is not known; they can be on "
+            f"{', '.join(known) or 'no layer of this model'}"
+        )
+    return known[path]
+
+
+def _self_attention(call: Call, weights: Any) -> Any:
+    x = call.args[0]
+    return _with_weights(call, weights @ x, weights)
+
+
+def _weighted_attention(call: Call, weights: Any) -> Any:
+    x = call.args[0]
+    return _with_weights(call, (weights[:, None] @ x)[:, 0], weights)
+
+
+def _dot_product_attention(call: Call, weights: Any) -> Any:
+    value = call.args[0][2] if isinstance(call.args[0], list | tuple) else call.args[0]
+    return _with_weights(call, weights @ value, weights)
+
+
+def _with_weights(call: Call, output: Any, weights: Any) -> Any:
+    return [output, weights] if call.layer.return_attention else output
+
+
+def _keras_attention(call: Call, weights: Any) -> Any:
+    """``Attention`` and ``AdditiveAttention`` of Keras."""
+
+    def apply(own: Call) -> tuple[Any, None]:
+        value = bind(own).arguments["value"]
+        return (weights @ value, weights), None
+
+    return _with_part(call, "_apply_scores", apply)
+
+
+def _keras_heads(call: Call, weights: Any) -> Any:
+    """``MultiHeadAttention`` and ``GroupedQueryAttention`` of Keras, which compute no weights unless asked for them."""
+    bound = bind(call)
+    asked = bound.arguments.get("return_attention_scores", False)
+    bound.arguments["return_attention_scores"] = True
+    written_out = call._replace(args=bound.args, kwargs=bound.kwargs)
+    output, found = _with_part(written_out, "_masked_softmax", lambda own: (weights, None))
+    return (output, found) if asked else output
+
+
+def _with_part(call: Call, name: str, stand_in: Callable[[Call], tuple[Any, None]]) -> Any:
+    with intercepted(name, lambda: [Layer("", "", call.layer)], {"": stand_in}):
+        return call.original(*call.args, **call.kwargs)
+
+
+def _torch_heads(call: Call, weights: Any) -> Any:
+    """``nn.MultiheadAttention``; ``F.multi_head_attention_forward`` cannot be entered, so its end is written out."""
+    from torch.nn.functional import linear
+
+    layer = call.layer
+    if layer.bias_k is not None or layer.add_zero_attn:
+        raise RefusedError("nn.MultiheadAttention with add_bias_kv or add_zero_attn has keys that are no timesteps")
+    bound = bind(call)
+    bound.apply_defaults()
+    value = bound.arguments["value"]
+    width = layer.embed_dim
+    kernel = layer.in_proj_weight[2 * width :] if layer._qkv_same_embed_dim else layer.v_proj_weight
+    bias = None if layer.in_proj_bias is None else layer.in_proj_bias[2 * width :]
+    value = linear(value, kernel, bias)
+    value = value if layer.batch_first else value.transpose(0, 1)
+    # (sample, step, head * dim) to (sample, head, step, dim), and back once weighted.
+    heads = value.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
+    output = layer.out_proj((weights @ heads).transpose(1, 2).flatten(2))
+    output = output if layer.batch_first else output.transpose(0, 1)
+    if not bound.arguments["need_weights"]:
+        return output, None
+    return output, weights.mean(1) if bound.arguments["average_attn_weights"] else weights
+
+
+def _hugging_face(call: Call, weights: Any) -> Any:
+    """Attention of transformers under eager attention, which takes a softmax of its scores, once."""
+    with _softmax_is(weights) as seen:
+        output = call.original(*call.args, **call.kwargs)
+    if seen.count != 1:
+        raise RefusedError(
+            f"{type(call.layer).__name__} takes a softmax {seen.count} times in a call, so weights cannot be imposed"
+        )
+    return output
+
+
+def _softmax_is(weights: Any) -> Any:
+    return _softmax_mode()(weights)
+
+
+@functools.cache
+def _softmax_mode() -> type[Any]:
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    softmax = (torch.nn.functional.softmax, torch.softmax, torch.Tensor.softmax)
+
+    class SoftmaxIs(TorchFunctionMode):
+        """Every softmax gives the same weights, in the precision it would have had."""
+
+        def __init__(self, weights: Any) -> None:
+            super().__init__()
+            self.weights, self.count = weights, 0
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func not in softmax:
+                return func(*args, **(kwargs or {}))
+            self.count += 1
+            dtype = (kwargs or {}).get("dtype") or args[0].dtype
+            return self.weights.to(dtype)
+
+    return SoftmaxIs
+
+
+_BY_NAME: dict[tuple[str, str], Imposer] = {
+    ("keras_self_attention", "SeqSelfAttention"): _self_attention,
+    ("keras_self_attention", "SeqWeightedAttention"): _weighted_attention,
+    ("keras_self_attention", "ScaledDotProductAttention"): _dot_product_attention,
+    **{
+        (package, name): impose
+        for package in ("keras", "tf_keras")
+        for name, impose in {
+            "Attention": _keras_attention,
+            "AdditiveAttention": _keras_attention,
+            "MultiHeadAttention": _keras_heads,
+            "GroupQueryAttention": _keras_heads,
+            "GroupedQueryAttention": _keras_heads,
+        }.items()
+    },
+    ("torch", "MultiheadAttention"): _torch_heads,
+}
