@@ -37,6 +37,7 @@ ORDER = [
     ["exchange"],
     ["datasets", "data_files"],
     ["metrics"],
+    ["studies"],
     ["plot"],
     ["demo", "doctor"],
     ["attrkit"],

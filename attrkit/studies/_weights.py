@@ -1,0 +1,133 @@
+"""One attention layer of a model, as the tests of this room change it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from attrkit.adapters import adapt
+from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import difference_of
+from attrkit.attention import find_readers
+from attrkit.attention.impose import explain_weights, find_imposers
+from attrkit.errors import ForwardMismatchError, InputError, RefusedError
+from attrkit.explained import Explained, explain_inputs
+from attrkit.layers import match_layers
+from attrkit.question import masks_of
+
+
+class AttentionLayer(NamedTuple):
+    """What a layer does for some samples.
+
+    Attributes
+    ----------
+    model : Adapter
+        Its input is the layer's weights; what they weigh comes of the samples, by number.
+    path : str
+    weights : ndarray of shape (sample[, head][, query], key)
+    keys : ndarray of bool of shape (sample, key)
+        False where padded.
+    queries : ndarray of bool of shape (sample, query), or None
+        None where there are no queries.
+    prediction : ndarray of shape (sample, output)
+    explained : Explained
+    """
+
+    model: Adapter
+    path: str
+    weights: np.ndarray
+    keys: np.ndarray
+    queries: np.ndarray | None
+    prediction: np.ndarray
+    explained: Explained
+
+
+def read_layer(
+    model: Any, inputs: Any, *, layer: str | None, mask: Any, batch_size: int | None, show_progress: bool
+) -> AttentionLayer:
+    """Read the weights of one attention layer, and check that imposing them changes nothing.
+
+    Raises
+    ------
+    InputError
+        If the model has several such layers and `layer` does not say which.
+    RefusedError
+        If it has none on which weights can be imposed, or the layer is called several times in a pass.
+    ForwardMismatchError
+        If the model predicts something else with the layer's own weights imposed.
+    """
+    adapter = adapt(model)
+    explained = explain_inputs(adapter, inputs)
+    x = explained.parts()
+    asked = adapter.configured(batch_size=batch_size, show_progress=show_progress, question=explained.question())
+    with adapter.left_as_found():
+        path = _path_of(asked, layer)
+        prediction, readings = asked.read(x, {path: find_readers(asked.layers())[path]})
+        calls = [call for call in readings.get(path, []) if "attention" in call]
+        if len(calls) != 1:
+            raise RefusedError(
+                f"layer {path!r} gives weights {len(calls)} times in a pass; one call is needed to impose others"
+            )
+        masks = masks_of(asked, explained, x, mask)
+        layer_of = explain_weights(asked, x, path)
+        found = _labelled(calls[0], masks.get(explained.primary))
+        _check(layer_of, found[0], prediction, path)
+    return AttentionLayer(layer_of, path, *found, prediction, explained)
+
+
+def _path_of(model: Adapter, layer: str | None) -> str:
+    known = list(find_imposers(model.layers()))
+    if not known:
+        kinds = ", ".join(f"{entry.path} ({entry.kind})" for entry in model.layers())
+        raise RefusedError(
+            "the model has no attention layer on which weights can be imposed: those of keras-self-attention, Keras, "
+            f"torch and transformers are known; its layers are {kinds or 'none'}"
+        )
+    found = known if layer is None else match_layers(layer, known, what="attention layer")
+    if len(found) > 1:
+        raise InputError(f"the model has attention layers {', '.join(found)}; say which with layer=")
+    return found[0]
+
+
+def _labelled(call: dict[str, np.ndarray], of_input: np.ndarray | None) -> tuple[Any, Any, Any]:
+    """Return weights, and which keys and queries are real: as the layer was told, or as the input is padded."""
+    weights = call["attention"]
+
+    def real(name: str, length: int) -> np.ndarray:
+        for known in (call.get(name), of_input):
+            if known is not None and known.shape == (len(weights), length):
+                return known.astype(bool)
+        return np.ones((len(weights), length), bool)
+
+    queries = real("query_mask", weights.shape[-2]) if weights.ndim > 2 else None
+    return weights, real("key_mask", weights.shape[-1]), queries
+
+
+def _check(model: Adapter, weights: np.ndarray, prediction: np.ndarray, path: str) -> None:
+    rows = slice(0, min(len(weights), 16))
+    found = model.predict(weights[rows], sample=np.arange(len(weights))[rows])
+    scale, difference = difference_of(prediction[rows], found)
+    if not difference <= model.precision * scale:
+        raise ForwardMismatchError(
+            f"with its own weights imposed on {path!r} the model predicts something else, by {difference:.3g} (largest "
+            f"prediction {scale:.3g}); what it does with them is not what is known of such layers"
+        )
+
+
+def mean_over_rows(values: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
+    """Average what each row of weights has, of shape (sample[, head][, query]), over heads and real queries.
+
+    A sample without a real query has NaN.
+    """
+    if values.ndim == 3:
+        values = values.mean(1)
+    if values.ndim == 1:
+        return values
+    real = np.ones(values.shape, bool) if queries is None else queries
+    count = real.sum(1)
+    total = np.where(real, values, 0).sum(1)
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+
+
+def along_keys(mask: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Bring a mask of shape (sample, key) to the axes of weights."""
+    return mask.reshape(len(mask), *[1] * (weights.ndim - 2), mask.shape[-1])
