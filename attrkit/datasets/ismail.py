@@ -110,8 +110,8 @@ def ismail(
     Raises
     ------
     InputError
-        If `process` or `box` is not known, the box does not fit the series, or the two places of a positional box
-        overlap.
+        If `process` or `box` is not known, the box does not fit the series, the two places of a positional box
+        overlap, or `shift` is 0.
 
     Notes
     -----
@@ -139,14 +139,14 @@ def ismail(
     0.096
     """
     for name, value, known in (("process", process, _STEPPED | _TIMED), ("box", box, _BOXES)):
-        if value not in known:
+        if value not in list(known):
             raise InputError(f"{name}={value!r} is not known; accepted are {', '.join(known)}")
     n_samples = whole_number(n_samples, "n_samples", least=1)
     n_timesteps = whole_number(n_timesteps, "n_timesteps", least=1)
     n_channels = whole_number(n_channels, "n_channels", least=1)
     seed = whole_number(seed, "seed", least=0)
-    if not is_number(shift) or not np.isfinite(shift):
-        raise InputError(f"shift must be a finite number, got {shift!r}")
+    if not is_number(shift) or not np.isfinite(shift) or shift == 0:
+        raise InputError(f"shift must be a finite number other than 0, got {shift!r}")
     sized = _BOXES[box]
     if box_size is not None:
         sized = _resized(sized, box_size)
