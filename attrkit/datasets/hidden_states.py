@@ -39,7 +39,7 @@ def hidden_states(*, n_samples: int, n_timesteps: int = 200, seed: int = 0) -> x
 
     Notes
     -----
-    From Crabbe and van der Schaar 2021, arXiv:2106.05303, section 4.2, after Tonekaboni et al. 2020, FIT. Covariances
+    From Crabbe and van der Schaar 2021, arXiv:2106.05303, after Tonekaboni et al. 2020, FIT. Covariances
     are 0.801 on the diagonal and 0.01 between channel 0 and the salient one. The paper has 1000 samples, 800 of them
     to train on.
 
@@ -78,7 +78,7 @@ def hidden_states(*, n_samples: int, n_timesteps: int = 200, seed: int = 0) -> x
         process="hidden_states",
         parameters={"n_samples": n_samples, "n_timesteps": n_timesteps},
         seed=seed,
-        source="Crabbe and van der Schaar 2021, arXiv:2106.05303, section 4.2",
+        source="Crabbe and van der Schaar 2021, arXiv:2106.05303",
     )
 
 

@@ -60,7 +60,7 @@ def rare_feature(
     The exact attributions are known: integrated gradients of sum_t f(x)[t] with baseline 0 are saliency * x^2, and so
     is what occlusion by 0 takes away; the gradient is 2 * saliency * x.
 
-    The paper (arXiv:2106.05303, section 4.1) calls the noise ARMA. With its coefficients it is autoregressive of order
+    The paper (arXiv:2106.05303) calls the noise ARMA. With its coefficients it is autoregressive of order
     3, x[t] = -0.25 x[t-1] - 0.1 x[t-2] - 0.05 x[t-3] + N(0, 1), of standard deviation 1.03. Channels and samples are
     independent. Here it has a burn-in; the published series start from 0.
 
@@ -187,5 +187,5 @@ def _white_box(
             "per_sample": bool(per_sample),
         },
         seed=seed,
-        source="Crabbe and van der Schaar 2021, arXiv:2106.05303, section 4.1",
+        source="Crabbe and van der Schaar 2021, arXiv:2106.05303",
     )

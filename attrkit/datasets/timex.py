@@ -120,8 +120,8 @@ def seq_comb(*, n_samples: int, n_timesteps: int = 200, n_channels: int = 4, see
     Examples
     --------
     >>> data = seq_comb(n_samples=8)
-    >>> data.groupby("label").all()["has_saliency"].values.tolist()
-    [False, True, True, True]
+    >>> data["has_saliency"].groupby(data["label"]).mean().values.tolist()
+    [0.0, 1.0, 1.0, 1.0]
     """
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
     n_timesteps = whole_number(n_timesteps, "n_timesteps", least=113)
