@@ -14,11 +14,12 @@ import numpy as np
 
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters.base import Adapter
+from attrkit.adapters.outputs import difference_of
 from attrkit.adapters.terms import LAYER, Call, Layer
-from attrkit.attention import by_tuple
+from attrkit.attention import by_tuple, find_readers
 from attrkit.attention._call import bind
-from attrkit.errors import RefusedError
-from attrkit.parts import Parts
+from attrkit.errors import ForwardMismatchError, RefusedError
+from attrkit.parts import Parts, each
 
 Imposer = Callable[[Call, Any], Any]
 
@@ -47,6 +48,40 @@ def hold_weights(model: Adapter, weights: Mapping[str, np.ndarray]) -> Adapter:
     context = {**model.question.context, **{LAYER + path + _WEIGHTS: values for path, values in weights.items()}}
     question = replace(model.question, context=context, imposed={**model.question.imposed, **imposed})
     return model.asking(question)
+
+
+def hold_own_weights(model: Adapter, x: Parts) -> Adapter:
+    """Return an adapter whose attention layers use the weights they have for `x`, as constants.
+
+    Raises
+    ------
+    RefusedError
+        If there is no layer on which weights can be imposed, one that gives weights and on which they cannot be, or one
+        that is called several times in a pass.
+    """
+    readers = find_readers(model.layers())
+    for path in readers:
+        _checked(model, path)
+    if not readers:
+        raise RefusedError(
+            "the model has no attention layer whose weights could be held; leave hold_attention=True out"
+        )
+    prediction, readings = model.read(x, readers)
+    weights = {}
+    for path, calls in readings.items():
+        found = [call["attention"] for call in calls if "attention" in call]
+        if len(found) != 1:
+            raise RefusedError(f"layer {path!r} gives weights {len(found)} times in a pass; those of one can be held")
+        weights[path] = found[0]
+    held = hold_weights(model, weights)
+    first = np.arange(min(len(prediction), held.batch_size))
+    scale, difference = difference_of(prediction[first], held.predict(each(lambda a: a[first], x), sample=first))
+    if not difference <= held.precision * scale:
+        raise ForwardMismatchError(
+            f"with the weights of its attention layers held the model predicts something else, by {difference:.3g} "
+            f"(largest prediction {scale:.3g})"
+        )
+    return held
 
 
 def explain_weights(model: Adapter, x: Parts, path: str) -> Adapter:

@@ -90,6 +90,28 @@ def test_the_gradient_with_weights_held_and_with_respect_to_weights(x):
     np.testing.assert_allclose(asked.path_gradient(weights, target), x @ kernel, atol=1e-5)
 
 
+def test_attention_is_held_where_it_is_asked(x):
+    given = keras.Input((12, 3))
+    model = keras.Model(given, layers.Dense(1)(keras_self_attention.SeqWeightedAttention()(given)))
+    randomise(model)
+    kernel = model.layers[-1].get_weights()[0][:, 0]
+    weights = attrkit.extract(model, x, "attention", show_progress=False)["attention"].values
+    ask = {"show_progress": False, "hold_attention": True}
+    held = attrkit.extract(model, x, "gradient", **ask)
+    np.testing.assert_allclose(held["attribution"], weights[..., None] * kernel, atol=1e-6)
+    shares = attrkit.extract(model, x, "input_x_gradient", **ask)
+    np.testing.assert_allclose(shares["attribution"], held["attribution"] * x, atol=1e-6)
+    # With weights held the answer is linear in the input, and all of it is shared out.
+    bias = model.layers[-1].get_weights()[1]
+    total = shares["attribution"].sum(("timestep", "channel"))
+    np.testing.assert_allclose(total, held["prediction"] - bias, atol=1e-5)
+    free = attrkit.extract(model, x, "gradient", show_progress=False)
+    assert abs(free["attribution"] - held["attribution"]).max() > 1e-2
+    plain = keras.Sequential([keras.Input((12, 3)), layers.Flatten(), layers.Dense(1)])
+    with pytest.raises(RefusedError, match="no attention layer whose weights could be held"):
+        attrkit.extract(plain, x, "gradient", **ask)
+
+
 def test_a_layer_whose_use_of_weights_is_not_known(x):
     class Own(layers.Layer):
         def call(self, x, return_attention=False):
