@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from attrkit import datasets as datasets
     from attrkit import metrics as metrics
     from attrkit import plot as plot
+    from attrkit import studies as studies
 
 __version__ = _installed_version("attrkit")
 
 
 def __getattr__(name: str) -> _Any:
     # matplotlib is loaded with the first plot, not with attrkit; so is what the others need.
-    if name in ("datasets", "metrics", "plot"):
+    if name in ("datasets", "metrics", "plot", "studies"):
         return _import_module(f"attrkit.{name}")
     raise AttributeError(f"module 'attrkit' has no attribute {name!r}")
