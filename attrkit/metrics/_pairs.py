@@ -71,7 +71,7 @@ def _signed_ranks(moved: np.ndarray, ranks: np.ndarray, alternative: str) -> flo
     return float(min({"greater": more, "less": less, "two-sided": 2 * min(more, less)}[alternative], 1.0))
 
 
-def test_each_pair(values: np.ndarray, test: str, alternative: str) -> dict[str, np.ndarray]:
+def every_pair(values: np.ndarray, test: str, alternative: str) -> dict[str, np.ndarray]:
     """Test each extractor against each other, either way round.
 
     Parameters

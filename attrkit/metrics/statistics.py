@@ -10,7 +10,7 @@ import xarray as xr
 from attrkit.checks import whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.metrics._intervals import Asked, Found, of_one_level, of_two_levels
-from attrkit.metrics._pairs import TESTS, adjust, test_each_pair
+from attrkit.metrics._pairs import TESTS, adjust, every_pair
 from attrkit.metrics._ranks import Agreement, agreement_of, rank_each, share_first
 from attrkit.metrics._values import one_of, read_confidence, read_values
 
@@ -197,7 +197,7 @@ def paired_tests(
     ordered = array.transpose(dim, ..., *cases, *averaged)
     rest = ordered.isel(dict.fromkeys((*cases, *averaged, dim), 0), drop=True)
     n_cases = int(np.prod([array.sizes[name] for name in cases]))
-    table = test_each_pair(ordered.values.reshape(len(ordered), rest.size, n_cases, -1), test, alternative)
+    table = every_pair(ordered.values.reshape(len(ordered), rest.size, n_cases, -1), test, alternative)
     table["p_adjusted"], tests = adjust(table["p_value"], correction, mirrored=alternative == "two-sided")
     if {"seed", "sample"} <= set(cases):
         warnings.warn(
