@@ -1,1 +1,7 @@
 """How well attributions agree, whether they are faithful to the model, and how sure that is; labelled per sample."""
+
+from attrkit.metrics.robustness import infidelity as infidelity
+from attrkit.metrics.robustness import max_sensitivity as max_sensitivity
+from attrkit.metrics.statistics import interval as interval
+from attrkit.metrics.statistics import paired_tests as paired_tests
+from attrkit.metrics.statistics import rank_stability as rank_stability
