@@ -36,14 +36,11 @@ def diagnose(
     (array([1.]), ['its rows are flat (entropy 1.000 of the largest possible): it tells timesteps apart hardly or not'])
     """
     keys = weights.sizes["key_timestep"]
-    real = xr.ones_like(weights, dtype=bool)
-    if key_mask is not None:
-        real &= xr.DataArray(key_mask, dims=("sample", "key_timestep"))
+    real = None if key_mask is None else xr.DataArray(key_mask, dims=("sample", "key_timestep"))
     # Among real keys only: weight on padding is a fault of its own, below.
-    share = weights.where(real, 0) / weights.where(real, 0).sum("key_timestep")
-    count = real.sum("key_timestep")
-    entropy = -(share * np.log(share.where(share > 0, 1))).sum("key_timestep") / np.log(count.where(count > 1))
-    entropy = _over_real_queries(entropy, query_mask)
+    entropy = _entropy(weights if real is None else weights.where(real, 0))
+    count = keys if real is None else real.sum("key_timestep")
+    entropy = _over_real_queries(entropy / np.log(xr.where(count > 1, count, np.nan)), query_mask)
     measures = {"attention_entropy": entropy}
     notes = []
     if keys == 1:
@@ -65,6 +62,18 @@ def diagnose(
                 f"(mean over samples {float(share.mean()):.1%})"
             )
     return measures, notes
+
+
+def _entropy(weights: xr.DataArray) -> xr.DataArray:
+    """Return the entropy of rows of weights, of their shares: log(sum w) - sum(w log w) / sum(w)."""
+    rows = weights.transpose(..., "key_timestep").values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # One pass over what may be the largest array there is.
+        products = np.log(rows, out=np.zeros_like(rows), where=rows > 0)
+        products *= rows
+        total = rows.sum(-1)
+        entropy = np.log(total) - products.sum(-1) / total
+    return weights.isel(key_timestep=0, drop=True).copy(data=entropy)
 
 
 def _over_real_queries(values: xr.DataArray, query_mask: np.ndarray | None) -> xr.DataArray:
