@@ -13,6 +13,14 @@ _EPSILON = 1e-5
 MASSES = np.linspace(0.1, 0.9, 9)
 
 
+def min_max(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Bring values to 0 at the lowest and 1 at the highest, and say where these differ; where not, all are 0."""
+    # Halves, as between the lowest and the highest double there is no number for the width.
+    lowest = values.min(axis=axes, keepdims=True) / 2
+    width = values.max(axis=axes, keepdims=True) / 2 - lowest
+    return np.divide(values / 2 - lowest, width, out=np.zeros_like(values), where=width > 0), width.squeeze(axes) > 0
+
+
 class Ordered(NamedTuple):
     """Items from the highest score to the lowest, in arrays of shape (..., item).
 
@@ -76,9 +84,9 @@ def roc_area(items: Ordered) -> np.ndarray:
     return (beaten * items.salient).sum(axis=-1) / np.maximum(items.n_salient * n_others, 1)
 
 
-def over_thresholds(items: Ordered, values: np.ndarray) -> np.ndarray:
-    """Integrate precision or recall over the threshold, from the lowest score to the highest, by trapezoids."""
-    steps = items.score[..., :-1] - items.score[..., 1:]
+def over_thresholds(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Integrate precision or recall over falling thresholds, by trapezoids."""
+    steps = thresholds[..., :-1] - thresholds[..., 1:]
     return (steps * (values[..., :-1] + values[..., 1:]) / 2).sum(axis=-1)
 
 

@@ -15,7 +15,7 @@ _MOST_SIGNS = 600
 class Items(NamedTuple):
     """What is known of every item, in arrays of shape (sample, extractor, item).
 
-    ``value`` is what is ranked, over its largest magnitude; ``sign`` and ``share`` are of the score as it came: -1, 0
+    ``value`` is what is ranked, over the largest magnitude; ``sign`` and ``share`` are of the score as it came: -1, 0
     or 1, and its magnitude over the sum of all. ``first`` is how many items rank before, ``ties`` how many share the
     rank, the item among them.
     """
@@ -35,14 +35,16 @@ def describe(scores: np.ndarray, *, absolute: bool) -> Items:
     """Rank scores of shape (sample, extractor, item), by magnitude if `absolute`; where one is not finite all are 0."""
     finite = np.isfinite(scores).all(axis=-1, keepdims=True)
     scores = np.where(finite, scores, 0.0)
+    # Not of what is scaled: rounding could tie what differs.
+    first, ties = places(np.abs(scores) if absolute else scores)
+    sign = np.sign(scores).astype(np.int8)
     largest = np.abs(scores).max(axis=-1, keepdims=True)
     # Sums and squares of what is at most 1 cannot overflow.
     scores = np.divide(scores, largest, out=np.zeros_like(scores), where=largest > 0)
     size = np.abs(scores)
     total = size.sum(axis=-1, keepdims=True)
     share = np.divide(size, total, out=np.zeros_like(scores), where=total > 0)
-    value = size if absolute else scores
-    return Items(value, np.sign(scores).astype(np.int8), share, *places(value))
+    return Items(size if absolute else scores, sign, share, first, ties)
 
 
 def places(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -111,7 +111,7 @@ def agreement(
 
     >>> import numpy as np
     >>> import attrkit
-    >>> noise = np.random.default_rng(0).random((2, 1, 100)) * 1e-5
+    >>> noise = np.random.default_rng(2).random((2, 1, 100)) * 1e-5
     >>> noise[:, :, :3] = 0.5, 0.3, 0.2
     >>> found = attrkit.metrics.agreement(attrkit.from_arrays({"a": noise[0], "b": noise[1]}), k=3)
     >>> pair = found.sel(extractor="a", other="b", sample=0)
@@ -174,7 +174,7 @@ def self_agreement(
     ...     return attrkit.from_arrays({"firm": np.arange(50) + noise, "noise": noise})
     >>> found = attrkit.metrics.self_agreement({seed: train_and_explain(seed) for seed in (1, 2, 3)})
     >>> found["spearman"].sel(run="1", other="2").mean("sample").round(1).values
-    array([ 1., -0.])
+    array([1., 0.])
     """
     options = _read_options(metrics, k, absolute, n_random, seed)
     if not isinstance(runs, Mapping) or len(runs) < 2:
@@ -184,6 +184,8 @@ def self_agreement(
         str(run): read_scores(results, channels=channels, attention=attention, layer=layer, head=head)
         for run, results in runs.items()
     }
+    if len(read) < len(runs):
+        raise InputError(f"runs {list(runs)} are not told apart by name; give names of their own")
     first, (scores, real) = next(iter(read.items()))
     for run, (other, mask) in read.items():
         _check_alike(scores, other, first, run)
@@ -197,7 +199,7 @@ def self_agreement(
         of_runs = np.array([signed[run][str(extractor)] for run in read])
         found.append(_agree(own, real, of_runs, options).rename(extractor="run"))
     shared = ["items", "k"]
-    joined = xr.concat([each.drop_vars(shared) for each in found], dim=scores["extractor"]).merge(found[0][shared])
+    joined = xr.concat([each.drop_vars(shared) for each in found], dim=scores["extractor"]).assign(found[0][shared])
     joined["run"].attrs = {"long_name": "run"}
     joined["other"].attrs = {"long_name": "run compared with"}
     return _described(joined, "self_agreement", options, channels=channels, attention=attention, layer=layer, head=head)
@@ -205,11 +207,13 @@ def self_agreement(
 
 def _check_alike(scores: xr.DataArray, other: xr.DataArray, first: str, run: str) -> None:
     for dim in dict.fromkeys([*scores.dims, *other.dims]):
-        own, others = (sorted if dim == "extractor" else list)(scores.get_index(dim)), other.get_index(dim)
-        if own != (sorted if dim == "extractor" else list)(others):
+        labels = [list(each.get_index(dim)) if dim in each.dims else ["none"] for each in (scores, other)]
+        # Extractors are found by name.
+        own, others = map(sorted, labels) if dim == "extractor" else labels
+        if own != others:
             raise InputError(
-                f"runs {first!r} and {run!r} differ along {dim!r}: {own[:5]} and {list(others)[:5]}; give results of "
-                "the same extractors for the same inputs"
+                f"runs {first!r} and {run!r} differ along {dim!r}: {own[:5]} and {others[:5]}; give results of the "
+                "same extractors for the same inputs"
             )
 
 
@@ -245,10 +249,8 @@ def _agree(scores: xr.DataArray, real: xr.DataArray, signed: np.ndarray, options
     found = {name: np.full((n_samples, *pairs), np.nan) for name in options.metrics}
     floors = {name: np.full((len(_QUANTILES), n_samples, *pairs), np.nan) for name in options.metrics}
     n_items = real.values.sum(axis=1) * scores.sizes.get("channel", 1)
-    tops = (
-        np.maximum(1, np.rint(options.k * n_items)) if isinstance(options.k, float) else np.full(n_samples, options.k)
-    )
-    tops = np.where(n_items > 0, tops, 0).astype(int)
+    share = isinstance(options.k, float)
+    tops = np.where(n_items > 0, np.maximum(1, np.rint(options.k * n_items)) if share else options.k, 0).astype(int)
     # The values of all shuffles are held together.
     for group in by_length(scores, real, share=1 + options.n_random * n_extractors // 16):
         values = group.values.reshape(*group.values.shape[:2], -1)

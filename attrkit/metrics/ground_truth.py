@@ -1,7 +1,7 @@
 """Do extractors find what is known to be salient? Synthetic data have the answer."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -31,6 +31,18 @@ _METRICS = {
 }
 _POOLED = ("auprc_pooled", "auroc_pooled")
 _OF_CHANNELS = ("feature_precision", "feature_recall")
+
+
+class _Scores(NamedTuple):
+    """Scores of shape (sample, extractor, timestep[, channel]), ``raw`` and scaled, and which can be used.
+
+    ``finite`` and ``usable`` are of shape (sample, extractor); usable is what is finite and could be scaled.
+    """
+
+    raw: np.ndarray
+    values: np.ndarray
+    finite: np.ndarray
+    usable: np.ndarray
 
 
 def ground_truth(
@@ -110,7 +122,7 @@ def ground_truth(
     >>> noise = np.random.default_rng(0).random(salient.shape)
     >>> tree = attrkit.from_arrays({"close": salient + 0.5 * noise, "noise": noise})
     >>> attrkit.metrics.ground_truth(tree, salient)["auprc"].mean("sample").round(2).values
-    array([1.  , 0.15])
+    array([1. , 0.1])
     """
     names = chosen(metrics, _METRICS)
     if not isinstance(absolute, bool | np.bool_):
@@ -132,11 +144,12 @@ def ground_truth(
     pooled = [name for name in _POOLED if name in names]
     for group in by_length(scores, real):
         salient = truth[group.samples[:, None], group.real][:, None]
-        values, usable, scaled = _prepare(group, bool(absolute), scale)
-        for name, each in _measure(values, salient, usable, scaled, names).items():
+        prepared = _prepare(group, bool(absolute), scale)
+        for name, each in _measure(prepared, salient, scale, names).items():
             found[name][group.samples] = each
         if pooled:
-            pool.append((values.reshape(*usable.shape, -1), salient.reshape(len(salient), -1), usable & scaled))
+            flat = prepared.values.reshape(*prepared.usable.shape, -1)
+            pool.append((flat, salient.reshape(len(salient), -1), prepared.usable))
     undefined = {name: np.isnan(each).sum(axis=0) for name, each in found.items()}
     areas, n_pooled = _pool_areas(pool, scores.sizes["extractor"])
     for name in pooled:
@@ -188,54 +201,54 @@ def _read_saliency(saliency: Any, scores: xr.DataArray) -> np.ndarray:
     return found.astype(bool)
 
 
-def _prepare(group: Group, absolute: bool, scale: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return scores of shape (sample, extractor, timestep[, channel]), which are finite, and which could be scaled."""
-    values = np.abs(group.values) if absolute else group.values
-    axes = tuple(range(2, values.ndim))
-    usable = np.isfinite(values).all(axis=axes)
-    values = np.where(np.isfinite(values).all(axis=axes, keepdims=True), values, 0.0)
+def _prepare(group: Group, absolute: bool, scale: str | None) -> _Scores:
+    raw = np.abs(group.values) if absolute else group.values
+    axes = tuple(range(2, raw.ndim))
+    finite = np.isfinite(raw).all(axis=axes, keepdims=True)
+    raw = np.where(finite, raw, 0.0)
+    finite = finite.squeeze(axes)
     if scale is None:
-        return values, usable, np.ones_like(usable)
-    lowest, highest = values.min(axis=axes, keepdims=True), values.max(axis=axes, keepdims=True)
-    # Halves, as the range of doubles near the largest has no number.
-    width = highest / 2 - lowest / 2
-    scaled = np.divide(values / 2 - lowest / 2, width, out=np.zeros_like(values), where=width > 0)
-    return scaled, usable, (width > 0).reshape(usable.shape)
+        return _Scores(raw, raw, finite, finite)
+    values, differ = _curves.min_max(raw, axes)
+    return _Scores(raw, values, finite, finite & differ)
 
 
-def _measure(
-    values: np.ndarray, salient: np.ndarray, usable: np.ndarray, scaled: np.ndarray, names: list[str]
-) -> dict[str, np.ndarray]:
+def _measure(scores: _Scores, salient: np.ndarray, scale: str | None, names: list[str]) -> dict[str, np.ndarray]:
     """Return the metrics of single samples, of shape (sample, extractor)."""
-    flat, flat_salient = values.reshape(*usable.shape, -1), salient.reshape(len(salient), 1, -1)
+    raw, flat = (each.reshape(*each.shape[:2], -1) for each in (scores.raw, scores.values))
+    flat_salient = salient.reshape(len(salient), 1, -1)
     some = flat_salient.any(axis=-1)
     mixed = some & ~flat_salient.all(axis=-1)
-    positive = (flat >= 0).all(axis=-1)
-    unit = positive & (flat <= 1).all(axis=-1)
+    positive = scores.usable & (flat >= 0).all(axis=-1)
     found: dict[str, np.ndarray] = {}
     if set(names) & {"auprc", "auroc", "aup", "aur"}:
-        items = _curves.ordered(flat, flat_salient)
-        spread = items.score[..., 0] > items.score[..., -1]
-        found["auprc"] = np.where(usable & mixed, _curves.average_precision(items), np.nan)
-        found["auroc"] = np.where(usable & mixed, _curves.roc_area(items), np.nan)
+        # Not of what is scaled: rounding could tie what differs.
+        items = _curves.ordered(raw, flat_salient)
+        found["auprc"] = np.where(scores.finite & mixed, _curves.average_precision(items), np.nan)
+        found["auroc"] = np.where(scores.finite & mixed, _curves.roc_area(items), np.nan)
+        thresholds = items.score if scale is None else _curves.min_max(items.score, (2,))[0]
+        holds = scores.usable & mixed & (thresholds[..., 0] > thresholds[..., -1])
         for name, curve in (("aup", items.precision), ("aur", items.recall)):
-            found[name] = np.where(usable & mixed & spread, _curves.over_thresholds(items, curve), np.nan)
+            found[name] = np.where(holds, _curves.over_thresholds(thresholds, curve), np.nan)
     if set(names) & {"information", "entropy"}:
-        holds = usable & scaled & unit & some
+        holds = positive & (flat <= 1).all(axis=-1) & some
         bounded = np.where(holds[..., None], flat, 0.0)
         found["information"] = np.where(holds, _curves.information(bounded, flat_salient), np.nan)
         found["entropy"] = np.where(holds, _curves.entropy(bounded, flat_salient), np.nan)
-    cells = values if values.ndim == 4 else values[..., None]
-    truth = salient if values.ndim == 4 else salient[..., None]
+    cells, truth = scores.values, salient
+    if cells.ndim == 3:
+        cells, truth = cells[..., None], truth[..., None]
     for kind, turn in (("time", (0, 1, 2, 3)), ("feature", (0, 1, 3, 2))):
         if not {f"{kind}_precision", f"{kind}_recall"} & set(names):
             continue
         axis = truth.transpose(turn).any(axis=-1)
-        holds = usable & scaled & positive & (flat.max(axis=-1) > 0) & axis.any(axis=-1) & ~axis.all(axis=-1)
+        largest = flat.max(axis=-1)
+        holds = positive & (largest > 0) & axis.any(axis=-1) & ~axis.all(axis=-1)
         # Ratios of sums do not depend on the scale, and sums of what is at most 1 cannot overflow.
-        largest = flat.max(axis=-1)[..., None, None]
-        weights = np.divide(cells, largest, out=np.ones_like(cells), where=holds[..., None, None]).transpose(turn)
-        for name, each in zip(("precision", "recall"), _curves.along(weights, truth.transpose(turn)), strict=True):
+        weights = np.ones_like(cells)
+        np.divide(cells, largest[..., None, None], out=weights, where=holds[..., None, None])
+        both = _curves.along(weights.transpose(turn), truth.transpose(turn))
+        for name, each in zip(("precision", "recall"), both, strict=True):
             found[f"{kind}_{name}"] = np.where(holds, each, np.nan)
     return {name: each for name, each in found.items() if name in names}
 

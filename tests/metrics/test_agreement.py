@@ -89,7 +89,6 @@ def over_all_orders(a, b, k, absolute):
 def test_tops_are_means_over_all_orders_of_what_is_tied(seed, k, absolute):
     a, b = np.random.default_rng(seed).integers(-2, 3, (2, 2, 5)) / 2
     found = pair(a, b, k=k, absolute=absolute, metrics=TOPS).drop_vars(["extractor", "other"])
-    # Weighed as what is not negative by nature it would have no signs.
     for i in range(2):
         constant = any(np.ptp(abs(each[i]) if absolute else each[i]) == 0 for each in (a, b))
         expected = np.full(4, np.nan) if constant else over_all_orders(a[i], b[i], k, absolute)
@@ -197,6 +196,14 @@ def test_scores_of_any_size_are_compared():
         xr.testing.assert_allclose(pair(a * scale, b * scale), expected)
 
 
+def test_what_differs_in_its_last_bit_is_not_tied():
+    # Over the largest these two would be one number.
+    low, high = 1.9, np.nextafter(1.9, 2.0)
+    assert low / 3.7 == high / 3.7
+    found = pair([[low, high, 3.7]], [[0.0, 1.0, 2.0]], metrics=["kendall_tau"])
+    assert found["kendall_tau"] == 1
+
+
 # Chance, and runs
 
 
@@ -236,7 +243,8 @@ def test_runs_that_differ_are_refused():
     tree = attrkit.from_arrays({"a": np.ones((2, 4))})
     for runs, said in (
         ({0: tree}, "1 of them"),
-        (tree, "DataTree"),
+        ([tree, tree], "got a list"),
+        ({0: tree, "0": tree}, "told apart by name"),
         ({0: tree, 1: attrkit.from_arrays({"b": np.ones((2, 4))})}, "differ along 'extractor'"),
         ({0: tree, 1: attrkit.from_arrays({"a": np.ones((2, 5))})}, "differ along 'timestep'"),
         ({0: tree, 1: attrkit.from_arrays({"a": np.ones((2, 4, 1))})}, "differ along 'channel'"),

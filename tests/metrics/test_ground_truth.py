@@ -185,6 +185,14 @@ def test_what_is_not_defined_is_nan_and_counted():
     assert none["auprc_pooled"].isnull()
 
 
+def test_what_scaling_would_tie_is_still_ranked():
+    scores, saliency = np.array([[-1e300, 1e-20, 2e-20, 0.0]]), np.array([[False, False, True, False]])
+    found = scored(scores, saliency, absolute=False)
+    assert found["auprc"] == found["auroc"] == 1
+    scores[0, 0] = 1e300
+    assert scored(scores, saliency, absolute=False)["auprc"] == 0.5
+
+
 def test_signed_scores_are_an_option():
     scores, saliency = np.array([[-4.0, 1.0, 2.0, 0.0]]), np.array([[True, False, False, False]])
     assert scored(scores, saliency)["auroc"] == 1
