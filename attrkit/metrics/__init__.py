@@ -1,5 +1,8 @@
 """How well attributions agree, whether they are faithful to the model, and how sure that is; labelled per sample."""
 
+from attrkit.metrics.agreement import agreement as agreement
+from attrkit.metrics.agreement import self_agreement as self_agreement
+from attrkit.metrics.ground_truth import ground_truth as ground_truth
 from attrkit.metrics.robustness import infidelity as infidelity
 from attrkit.metrics.robustness import max_sensitivity as max_sensitivity
 from attrkit.metrics.statistics import interval as interval
