@@ -211,15 +211,16 @@ def _same_place(first: Any, ties: Any, other_first: Any, other_ties: Any, k: int
 
 
 def _jensen_shannon(left: Items, right: Items, k: int) -> np.ndarray:
-    own, others = ([items.share, _information(items.share)] for items in (left, right))
+    own, others = ([items.share, information_of(items.share)] for items in (left, right))
 
     def divergence(p: Any, at_p: Any, q: Any, at_q: Any) -> np.ndarray:
-        return ((at_p + at_q) / 2 - _information((p + q) / 2)).sum(axis=-1)
+        return ((at_p + at_q) / 2 - information_of((p + q) / 2)).sum(axis=-1)
 
     return np.clip(_in_order(divergence, own, others), 0, 1)
 
 
-def _information(share: np.ndarray) -> np.ndarray:
+def information_of(share: np.ndarray) -> np.ndarray:
+    """Return p log2 p of each share, in bits; 0 where it is 0."""
     return share * np.log2(share, out=np.zeros_like(share), where=share > 0)
 
 

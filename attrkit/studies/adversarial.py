@@ -7,6 +7,7 @@ import xarray as xr
 
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
+from attrkit.metrics._similarity import information_of
 from attrkit.schema import default_dims
 from attrkit.studies._outputs import apart, measure_of
 from attrkit.studies._weights import AttentionLayer, along_keys, mean_over_rows, read_layer
@@ -67,10 +68,11 @@ def adversarial_attention(
     Returns
     -------
     Dataset
-        ``jensen_shannon`` (sample): the divergence in nats, mean over heads and real queries, of the best weights
-        whose answer is within `epsilon`; ln 2 = 0.693 would be weights that share no key. ``output_change`` (sample),
-        theirs. ``attention``: these weights, where none was found the layer's own. ``largest_weight`` (sample), of the
-        layer's own weights; flat weights have little room to differ. ``prediction`` (sample, output).
+        ``jensen_shannon`` (sample): the divergence in bits, mean over heads and real queries, of the best weights
+        whose answer is within `epsilon`; 1 would be weights that share no key (0.69 in the nats of Jain and Wallace).
+        ``output_change`` (sample), theirs. ``attention``: these weights, where none was found the layer's own.
+        ``largest_weight`` (sample), of the layer's own weights; flat weights have little room to differ.
+        ``prediction`` (sample, output).
 
     Raises
     ------
@@ -107,7 +109,7 @@ def adversarial_attention(
     dims = default_dims("attention", weights.ndim)
     return xr.Dataset(
         {
-            "jensen_shannon": ("sample", divergence, {"long_name": "Jensen-Shannon divergence", "units": "nat"}),
+            "jensen_shannon": ("sample", divergence, {"long_name": "Jensen-Shannon divergence", "units": "bit"}),
             "output_change": ("sample", change, {"long_name": measure}),
             "attention": (dims, weights, {"long_name": "adversarial attention weight", "units": "1"}),
             "largest_weight": (
@@ -208,14 +210,12 @@ def _softmax(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 
 def _jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return the divergence of rows, in nats."""
-    from scipy.special import rel_entr
-
-    middle = (p + q) / 2
-    return (rel_entr(p, middle) + rel_entr(q, middle)).sum(-1) / 2
+    """Return the divergence of rows, in bits."""
+    divergence = (information_of(p) + information_of(q)) / 2 - information_of((p + q) / 2)
+    return np.maximum(divergence.sum(-1), 0)
 
 
 def _slope_of_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return the gradient of the divergence of rows with respect to `p`: half of log(p / middle)."""
+    """Return the gradient of the divergence of rows with respect to `p`: half of log2(p / middle)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(p > 0, np.log(2 * p / (p + q)) / 2, 0.0)
+        return np.where(p > 0, np.log2(2 * p / (p + q)) / 2, 0.0)
