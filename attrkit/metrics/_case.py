@@ -23,6 +23,8 @@ from attrkit.schema import installed_version
 from attrkit.targets import Target, output_coordinate, resolve_target
 
 KINDS = ("probability", "logit", "value")
+RESOLUTIONS = ("timestep", "cell")
+RANK_BY = ("value", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,7 @@ def read_case(
     same_model: bool = True,
 ) -> Case:
     """Bring what a user gave to one case; with `same_model`, warn where it is not the model that was explained."""
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"kind={kind!r} is not known; accepted are {', '.join(map(repr, KINDS))} or None")
+    check_word("kind", kind or "value", KINDS)
     explained = explain_inputs(adapter, _inputs_of(datasets) if inputs is None else inputs)
     main = explained.main
     if main.shape[:2] != real.shape:
@@ -228,8 +229,7 @@ def _background_of(given: Any, explained: Explained, real: np.ndarray) -> Backgr
 
 def scores_of_items(results: Any, resolution: str, **how: Any) -> tuple[xr.DataArray, xr.DataArray]:
     """Return scores of dims (extractor, sample, item), and which timesteps are real, of dims (sample, timestep)."""
-    if resolution not in ("timestep", "cell"):
-        raise InputError(f"resolution={resolution!r} is not known; accepted are 'timestep' and 'cell'")
+    check_word("resolution", resolution, RESOLUTIONS)
     if resolution == "cell":
         if how["channels"] is not None:
             raise InputError(f"channels={how['channels']!r} is for resolution='timestep'; leave it out")
@@ -266,6 +266,18 @@ def items_of(case: Case, scores: xr.DataArray, resolution: str) -> np.ndarray:
             "resolution='timestep'"
         )
     return found
+
+
+def check_word(name: str, word: Any, known: Sequence[str]) -> None:
+    """Refuse a word that is not known."""
+    if word not in known:
+        raise InputError(f"{name}={word!r} is not known; accepted are {', '.join(map(repr, known))}")
+
+
+def how_recorded(how: dict[str, Any]) -> dict[str, str]:
+    """Return how attributions were brought to one value an item, in words that a file keeps."""
+    given = {key: str(value) for key, value in how.items() if value is not None}
+    return {"channels": "as they came", "attention": "as it came", **given}
 
 
 def provenance(case: Case) -> dict[str, str]:

@@ -13,7 +13,17 @@ from attrkit.checks import is_number, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.inputs import label_inputs
-from attrkit.metrics._case import Case, items_of, provenance, read_case, scores_of_items
+from attrkit.metrics._case import (
+    RANK_BY,
+    RESOLUTIONS,
+    Case,
+    check_word,
+    how_recorded,
+    items_of,
+    provenance,
+    read_case,
+    scores_of_items,
+)
 from attrkit.metrics._curves import Points, ratio
 from attrkit.metrics._operators import Operator, find_operators, make_background, replaced
 from attrkit.metrics._removal import DRAWS, OPERATOR, Ranked, check_padding, chunks, generator, remove
@@ -121,8 +131,7 @@ def f_fidelity(
             raise InputError(f"{name} must be a number above 0 and up to 1, got {value!r}")
     n_draws, n_random = whole_number(n_draws, "n_draws", least=1), whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
-    if rank_by not in ("value", "magnitude"):
-        raise InputError(f"rank_by={rank_by!r} is not known; accepted are 'value' and 'magnitude'")
+    check_word("rank_by", rank_by, RANK_BY)
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here, the one that the model was fine-tuned with")
     datasets = as_datasets(results)
@@ -188,8 +197,7 @@ def f_fidelity(
         "fine_tuned": "in this call" if fine_tune is not None else "by the caller, not checked",
         "resolution": resolution,
         "rank_by": rank_by,
-        "channels": channels or "as they came",
-        "attention": "as it came" if attention is None else str(attention),
+        **how_recorded(how),
         "operator": name,
         "background": "the explained inputs" if background is None else "given",
         "outputs": case.kind,
@@ -294,8 +302,7 @@ def random_masking(
     """
     if not is_number(max_share) or not 0 < max_share <= 1:
         raise InputError(f"max_share must be a number above 0 and up to 1, got {max_share!r}")
-    if resolution not in ("timestep", "cell"):
-        raise InputError(f"resolution={resolution!r} is not known; accepted are 'timestep' and 'cell'")
+    check_word("resolution", resolution, RESOLUTIONS)
     seed = whole_number(seed, "seed", least=0)
     array = label_inputs(inputs)
     values = array.values

@@ -11,7 +11,16 @@ from attrkit.adapters import adapt
 from attrkit.checks import whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError, RefusedError
-from attrkit.metrics._case import Case, items_of, provenance, read_case, scores_of_items
+from attrkit.metrics._case import (
+    RANK_BY,
+    Case,
+    check_word,
+    how_recorded,
+    items_of,
+    provenance,
+    read_case,
+    scores_of_items,
+)
 from attrkit.metrics._curves import Points, read_points
 from attrkit.metrics._measures import METRICS, measure
 from attrkit.metrics._operators import find_operators
@@ -148,7 +157,9 @@ def faithfulness(
     >>> weights = np.array([3.0, 1.0, 0.0, -1.0])
     >>> x = np.ones((2, 4, 1))
     >>> tree = attrkit.from_arrays({"exact": x[..., 0] * weights}, inputs=x)
-    >>> found = faithfulness(lambda x: x[..., 0] @ weights, tree, operator="zero", n_removed=[1, 2, 4], n_random=0)
+    >>> def f(x):
+    ...     return x[..., 0] @ weights
+    >>> found = faithfulness(f, tree, operator="zero", n_removed=[1, 2, 4], error="signed", n_random=0)
     >>> found["deletion"].sel(extractor="exact", order="most_relevant_first", sample=0).values
     array([ 3.,  0., -1.,  0.])
     >>> found["aopc_comprehensiveness"].values.round(3)
@@ -158,14 +169,15 @@ def faithfulness(
     datasets = as_datasets(results)
     n_random = whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
-    _check_word("error", error, ERRORS)
-    _check_word("rank_by", rank_by, ("value", "magnitude"))
+    check_word("error", error or "signed", ERRORS)
+    check_word("rank_by", rank_by or "value", RANK_BY)
     if n_random and "random" in datasets:
         raise InputError("an extractor is named 'random', as the random rankings are; rename it, or pass n_random=0")
     points = read_points(shares, n_removed)
     if isinstance(metrics, str) or any(name not in METRICS for name in metrics or ()):
         raise InputError(f"metrics={metrics!r} is not known; accepted is a list of {', '.join(METRICS)}")
-    scores, real = scores_of_items(datasets, resolution, channels=channels, attention=attention, layer=layer, head=head)
+    how = {"channels": channels, "attention": attention, "layer": layer, "head": head}
+    scores, real = scores_of_items(datasets, resolution, **how)
     adapter = adapt(model)
     with adapter.left_as_found():
         case = read_case(
@@ -196,8 +208,7 @@ def faithfulness(
         **provenance(case),
         "resolution": resolution,
         "rank_by": rank_by,
-        "channels": channels or "as they came",
-        "attention": "as it came" if attention is None else str(attention),
+        **how_recorded(how),
         "operator": ", ".join(operators),
         "background": "the explained inputs" if background is None else "given",
         "outputs": case.kind,
@@ -209,11 +220,6 @@ def faithfulness(
         "seconds": round(time.perf_counter() - started, 3),
     }
     return _described(ds, case, ranked, points, error).assign_attrs(options)
-
-
-def _check_word(name: str, word: Any, known: Sequence[str]) -> None:
-    if word is not None and word not in known:
-        raise InputError(f"{name}={word!r} is not known; accepted are {', '.join(map(repr, known))}")
 
 
 def _chosen(metrics: Sequence[str] | None, case: Case) -> list[str]:

@@ -32,7 +32,8 @@ def ranking_sensitivity(
         ``rank`` (extractor, operator), 1 for the best by the metric's direction, equal means sharing theirs;
         ``kendall_w``, from 0 to 1 for one order under all operators; ``kendall_tau`` (operator, other_operator), tau-b
         of the means, 1 for the same order and -1 for the opposite; ``best`` (operator), the extractor with the best
-        mean, the first of equals. NaN where all means are equal, or no sample has all.
+        mean, the first of equals. NaN where all means are equal; where no sample has all, all is NaN and ``best`` is
+        empty.
 
     Raises
     ------
@@ -74,8 +75,9 @@ def ranking_sensitivity(
     faith = faith.sel(extractor=kept)
     found = {name: _compared(faith[name]) for name in chosen}
     ds = xr.concat(list(found.values()), xr.DataArray(chosen, dims="metric", name="metric"))
-    best = [[kept[i] for i in own] for own in ds["rank"].argmin("extractor").transpose("metric", "operator").values]
-    ds["best"] = (("metric", "operator"), np.array(best))
+    ranks = ds["rank"].transpose("metric", "operator", "extractor").values
+    best = np.where(np.isnan(ranks[..., 0]), "", np.array(kept)[ranks.argmin(axis=-1)])
+    ds["best"] = (("metric", "operator"), best)
     texts = {
         "mean": "mean over samples",
         "n_samples": "samples that all extractors and operators have",
@@ -86,7 +88,7 @@ def ranking_sensitivity(
     }
     for name, text in texts.items():
         ds[name].attrs = {"long_name": text}
-    return ds.assign_attrs({"metric_of": "ranking_sensitivity", "left_out": ", ".join(leave_out)})
+    return ds.assign_attrs({"metric": "ranking_sensitivity", "left_out": ", ".join(leave_out)})
 
 
 def _compared(values: xr.DataArray) -> xr.Dataset:
@@ -94,9 +96,9 @@ def _compared(values: xr.DataArray) -> xr.Dataset:
     better = -1 if values.attrs["direction"].startswith("higher") else 1
     array = values.transpose("operator", "extractor", "sample").values
     has_all = np.isfinite(array).all(axis=(0, 1))
-    means = plain = array[:, :, has_all].mean(axis=2) if has_all.any() else np.full(array.shape[:2], np.nan)
-    # What rounding tells apart is equal.
-    plain = np.round(plain, 12)
+    means = array[:, :, has_all].mean(axis=2) if has_all.any() else np.full(array.shape[:2], np.nan)
+    # What rounding alone tells apart is equal.
+    plain = np.round(means / (np.abs(means).max() or 1.0), 12)
     signs = np.sign(plain[:, :, None] - plain[:, None, :])
     ranks = 1 + ((better * signs) > 0).sum(axis=2) + ((signs == 0).sum(axis=2) - 1) / 2
     operators = values["operator"].values
@@ -128,5 +130,5 @@ def _taus(signs: np.ndarray) -> Any:
     """Return tau-b between raters, of the signs of all differences, of shape (rater, item, item)."""
     flat = signs.reshape(len(signs), -1)
     both = flat @ flat.T
-    sizes = np.sqrt(np.diag(both))
-    return ratio(both, np.outer(sizes, sizes))
+    pairs = np.diag(both)
+    return ratio(both, np.sqrt(np.outer(pairs, pairs)))

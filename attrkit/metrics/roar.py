@@ -15,7 +15,7 @@ from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
 from attrkit.inputs import label_inputs, read_array
-from attrkit.metrics._case import scores_of_items
+from attrkit.metrics._case import RANK_BY, check_word, how_recorded, scores_of_items
 from attrkit.metrics._curves import Points
 from attrkit.metrics._operators import Background, Operator, find_operators, make_background, replaced
 from attrkit.metrics._removal import OPERATOR, Ranked, generator
@@ -119,10 +119,10 @@ def roar(
     numbers = [whole_number(one, "seeds", least=0) for one in seeds]
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"seeds={seeds!r}; give one at least, each once")
-    if rank_by not in ("value", "magnitude"):
-        raise InputError(f"rank_by={rank_by!r} is not known; accepted are 'value' and 'magnitude'")
+    check_word("rank_by", rank_by, RANK_BY)
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here: every further one trains all models again")
+    how = {"channels": channels, "attention": attention, "layer": layer, "head": head}
     results = [results_of(split[0]) for split in (train, test)] if callable(results_of) else list(results_of)
     fit, held_out = (
         _read_split(
@@ -131,10 +131,7 @@ def roar(
             rank_by=rank_by,
             n_random=len(numbers) if random else 0,
             seed=seed,
-            channels=channels,
-            attention=attention,
-            layer=layer,
-            head=head,
+            **how,
         )
         for which, split, own in zip(("train", "test"), (train, test), results, strict=True)
     )
@@ -189,8 +186,7 @@ def roar(
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "resolution": resolution,
         "rank_by": rank_by,
-        "channels": channels or "as they came",
-        "attention": "as it came" if attention is None else str(attention),
+        **how_recorded(how),
         "operator": name,
         "background": "the training data",
         "ranking_seed": seed,
