@@ -162,27 +162,25 @@ def _target_of(
             )
         name = getattr(target, "__name__", type(target).__name__)
         return Target(np.zeros(len(prediction), int), np.full(len(prediction), name))
-    named = {name: ds["target"] for name, ds in datasets.items() if "target" in ds.coords}
-    if target is not None or not named:
+    explained = {name: ds["target"] for name, ds in datasets.items() if "target" in ds.coords}
+    if target is not None or not explained:
         return resolve_target(target, model.outputs, predictions=prediction, output_labels=output_labels)
-    (first, own), *rest = named.items()
+    (first, own), *rest = explained.items()
     for name, other in rest:
         if not np.array_equal(own.values, other.values):
             raise InputError(f"{first!r} and {name!r} explain different outputs; say which to look at: target=")
-    coordinate = output_coordinate(model.outputs, output_labels)
-    if coordinate.dtype.kind != "U" and own.dtype.kind in "UO":
-        recorded = [ds["prediction"] for ds in datasets.values() if "prediction" in ds]
-        known = [a["output"].values for a in recorded if "output" in a.dims and a.sizes["output"] == len(coordinate)]
-        coordinate = known[0] if known else coordinate
-    places = {label: place for place, label in enumerate(coordinate.tolist())}
     labels = np.broadcast_to(own.values, len(prediction))
-    unknown = [label for label in labels.tolist() if label not in places]
-    if unknown:
+    coordinate = output_coordinate(model.outputs, output_labels)
+    # Names that were given when the results were made are known to them alone.
+    recorded = [ds["prediction"] for ds in datasets.values() if "prediction" in ds]
+    named = [array["output"].values for array in recorded if array.sizes.get("output") == len(coordinate)]
+    fitting = [known.tolist() for known in (coordinate, *named) if set(labels.tolist()) <= set(known.tolist())]
+    if not fitting:
         raise InputError(
-            f"the results explain the output {unknown[0]!r}, and the model's are {list(places)[:8]}; say which to look "
-            "at: target="
+            f"the results explain the output {labels[0]!r}, and the model's are {coordinate.tolist()[:8]}; say which "
+            "to look at: target="
         )
-    return Target(np.array([places[label] for label in labels.tolist()]), labels)
+    return Target(np.array([fitting[0].index(label) for label in labels.tolist()]), labels)
 
 
 def _kind_of(kind: str | None, model: Adapter, prediction: np.ndarray) -> str:

@@ -130,10 +130,13 @@ def roar(
             resolution=resolution,
             rank_by=rank_by,
             n_random=len(numbers) if random else 0,
-            seed=seed,
+            seed=own_seed,
             **how,
         )
-        for which, split, own in zip(("train", "test"), (train, test), results, strict=True)
+        # A test sample draws other numbers than the training sample of its place.
+        for which, split, own, own_seed in zip(
+            ("train", "test"), (train, test), results, (seed, seed + 2**32), strict=True
+        )
     )
     if fit.names != held_out.names or (random and "random" in fit.names):
         raise InputError(

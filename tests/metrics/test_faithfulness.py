@@ -380,6 +380,13 @@ def test_the_output_that_was_explained_is_the_one_looked_at():
     labels = ["sun", "rain", "snow"]
     named = run(tree=tree_of(target="snow"), target=None, output_labels=labels)
     xr.testing.assert_identical(named["deletion"].drop_vars("target"), ds["deletion"].drop_vars("target"))
+    made = attrkit.extract(
+        classify, X, "occlusion", target="snow", output_labels=labels, mask=MASK, show_progress=False
+    )
+    known = run(tree=made, target=None, channels="sum", n_random=0)
+    np.testing.assert_allclose(known["prediction"], classify(X)[:, 2])
+    with pytest.raises(InputError, match="the results explain the output 'hail', and the model's are"):
+        run(tree=tree_of(target="hail"), target=None)
     own = run(target=lambda outputs: outputs[:, 2], kind="value", error="signed")
     np.testing.assert_allclose(own["comprehensiveness"], ds["comprehensiveness"], atol=1e-12)
 
