@@ -177,8 +177,8 @@ def _target_of(
     fitting = [known.tolist() for known in (coordinate, *named) if set(labels.tolist()) <= set(known.tolist())]
     if not fitting:
         raise InputError(
-            f"the results explain the output {labels[0]!r}, and the model's are {coordinate.tolist()[:8]}; say which "
-            "to look at: target="
+            f"the results explain the output {labels.tolist()[0]!r}, and the model's are {coordinate.tolist()[:8]}; "
+            "say which to look at: target="
         )
     return Target(np.array([fitting[0].index(label) for label in labels.tolist()]), labels)
 
