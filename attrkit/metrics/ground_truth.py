@@ -8,7 +8,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.inputs import read_array
-from attrkit.metrics import _curves
+from attrkit.metrics import _salient_curves
 from attrkit.metrics._items import Group, attributes, by_length, chosen
 from attrkit.metrics._scores import read_scores
 
@@ -159,7 +159,7 @@ def ground_truth(
     dims = {name: ("extractor",) if name in pooled else ("sample", "extractor") for name in names}
     data: dict[str, Any] = {name: xr.Variable(dims[name], found[name]).transpose() for name in names}
     share = np.divide(n_salient, n_items, out=np.full(n_items.shape, np.nan), where=n_items > 0)
-    chance = np.where((share > 0) & (share < 1), _curves.chance_of_precision(n_salient, n_items), np.nan)
+    chance = np.where((share > 0) & (share < 1), _salient_curves.chance_of_precision(n_salient, n_items), np.nan)
     data |= {"items": ("sample", n_items), "prevalence": ("sample", share), "auprc_chance": ("sample", chance)}
     data["undefined"] = (("metric", "extractor"), np.stack([undefined[name] for name in names]))
     ds = xr.Dataset(data, coords={"extractor": scores["extractor"].values, "sample": scores["sample"], "metric": names})
@@ -209,7 +209,7 @@ def _prepare(group: Group, absolute: bool, scale: str | None) -> _Scores:
     finite = finite.squeeze(axes)
     if scale is None:
         return _Scores(raw, raw, finite, finite)
-    values, differ = _curves.min_max(raw, axes)
+    values, differ = _salient_curves.min_max(raw, axes)
     return _Scores(raw, values, finite, finite & differ)
 
 
@@ -223,18 +223,18 @@ def _measure(scores: _Scores, salient: np.ndarray, scale: str | None, names: lis
     found: dict[str, np.ndarray] = {}
     if set(names) & {"auprc", "auroc", "aup", "aur"}:
         # Not of what is scaled: rounding could tie what differs.
-        items = _curves.ordered(raw, flat_salient)
-        found["auprc"] = np.where(scores.finite & mixed, _curves.average_precision(items), np.nan)
-        found["auroc"] = np.where(scores.finite & mixed, _curves.roc_area(items), np.nan)
-        thresholds = items.score if scale is None else _curves.min_max(items.score, (2,))[0]
+        items = _salient_curves.ordered(raw, flat_salient)
+        found["auprc"] = np.where(scores.finite & mixed, _salient_curves.average_precision(items), np.nan)
+        found["auroc"] = np.where(scores.finite & mixed, _salient_curves.roc_area(items), np.nan)
+        thresholds = items.score if scale is None else _salient_curves.min_max(items.score, (2,))[0]
         holds = scores.usable & mixed & (thresholds[..., 0] > thresholds[..., -1])
         for name, curve in (("aup", items.precision), ("aur", items.recall)):
-            found[name] = np.where(holds, _curves.over_thresholds(thresholds, curve), np.nan)
+            found[name] = np.where(holds, _salient_curves.over_thresholds(thresholds, curve), np.nan)
     if set(names) & {"information", "entropy"}:
         holds = positive & (flat <= 1).all(axis=-1) & some
         bounded = np.where(holds[..., None], flat, 0.0)
-        found["information"] = np.where(holds, _curves.information(bounded, flat_salient), np.nan)
-        found["entropy"] = np.where(holds, _curves.entropy(bounded, flat_salient), np.nan)
+        found["information"] = np.where(holds, _salient_curves.information(bounded, flat_salient), np.nan)
+        found["entropy"] = np.where(holds, _salient_curves.entropy(bounded, flat_salient), np.nan)
     cells, truth = scores.values, salient
     if cells.ndim == 3:
         cells, truth = cells[..., None], truth[..., None]
@@ -247,7 +247,7 @@ def _measure(scores: _Scores, salient: np.ndarray, scale: str | None, names: lis
         # Ratios of sums do not depend on the scale, and sums of what is at most 1 cannot overflow.
         weights = np.ones_like(cells)
         np.divide(cells, largest[..., None, None], out=weights, where=holds[..., None, None])
-        both = _curves.along(weights.transpose(turn), truth.transpose(turn))
+        both = _salient_curves.along(weights.transpose(turn), truth.transpose(turn))
         for name, each in zip(("precision", "recall"), both, strict=True):
             found[f"{kind}_{name}"] = np.where(holds, each, np.nan)
     return {name: each for name, each in found.items() if name in names}
@@ -267,9 +267,9 @@ def _pool_areas(
         salient = np.concatenate([truth[own].ravel() for (_, truth, _), own in zip(pool, used, strict=True)])
         n_samples[extractor] = sum(own.sum() for own in used)
         if salient.any() and not salient.all():
-            items = _curves.ordered(scores, salient)
-            found["auprc_pooled"][extractor] = _curves.average_precision(items)
-            found["auroc_pooled"][extractor] = _curves.roc_area(items)
+            items = _salient_curves.ordered(scores, salient)
+            found["auprc_pooled"][extractor] = _salient_curves.average_precision(items)
+            found["auroc_pooled"][extractor] = _salient_curves.roc_area(items)
     return found, n_samples
 
 
