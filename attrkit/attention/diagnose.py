@@ -6,6 +6,8 @@ import xarray as xr
 FLAT = 0.99
 ON_PADDING = 0.01
 
+_VALUES = 2**18
+
 
 def diagnose(
     weights: xr.DataArray, *, query_mask: np.ndarray | None = None, key_mask: np.ndarray | None = None
@@ -67,12 +69,18 @@ def diagnose(
 def _entropy(weights: xr.DataArray) -> xr.DataArray:
     """Return the entropy of rows of weights, of their shares: log(sum w) - sum(w log w) / sum(w)."""
     rows = weights.transpose(..., "key_timestep").values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # One pass over what may be the largest array there is.
-        products = np.log(rows, out=np.zeros_like(rows), where=rows > 0)
-        products *= rows
-        total = rows.sum(-1)
-        entropy = np.log(total) - products.sum(-1) / total
+    entropy = np.empty(rows.shape[:-1], rows.dtype)
+    # Some samples at a time: this may be the largest array there is, and it is not to be there twice.
+    at_once = max(_VALUES // max(rows[:1].size, 1), 1)
+    products = np.empty_like(rows[:at_once])
+    for first in range(0, len(rows), at_once):
+        own = rows[first : first + at_once]
+        logs = products[: len(own)]
+        logs.fill(0)
+        np.log(own, out=logs, where=own > 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = own.sum(-1)
+            entropy[first : first + at_once] = np.log(total) - np.einsum("...k,...k", own, logs) / total
     return weights.isel(key_timestep=0, drop=True).copy(data=entropy)
 
 

@@ -110,7 +110,7 @@ def attention(
             f"attention of shape {first['attention'].shape} over several axes has no place in the dataset"
         )
     dims = default_dims("attention", first["attention"].ndim)
-    parts: dict[str, list[xr.DataArray]] = {}
+    parts: dict[str, dict[str, xr.DataArray]] = {}
     masks = []
     for name, call in calls.items():
         own = xr.DataArray(call["attention"], dims=dims)
@@ -121,14 +121,19 @@ def attention(
         for note in notes:
             warnings.warn(f"attention of {name}: {note}", AttentionWarning, stacklevel=4)
         for key, values in {"attention": own, **measures}.items():
-            parts.setdefault(key, []).append(values.expand_dims(layer=[name], axis=1))
+            parts.setdefault(key, {})[name] = values
         masks.append(key_mask)
-    # A layer without a mask has no share on padding: NaN there.
-    result: dict[str, Any] = {
-        key: xr.concat(values, "layer", join="outer").reindex(layer=list(calls)) for key, values in parts.items()
-    }
+    result: dict[str, Any]
     if len(calls) == 1:
-        result = {key: values.isel(layer=0, drop=True) for key, values in result.items()}
+        result = {key: next(iter(values.values())) for key, values in parts.items()}
+    else:
+        # A layer without a mask has no share on padding: NaN there.
+        result = {
+            key: xr.concat(
+                [one.expand_dims(layer=[name], axis=1) for name, one in values.items()], "layer", join="outer"
+            ).reindex(layer=list(calls))
+            for key, values in parts.items()
+        }
     result["attention"].attrs = {"units": "1", "sign": "non-negative", "layer": ", ".join(calls)}
     of_timesteps = [known for known in masks if known is not None and known.shape == inputs.shape[:2]]
     if of_timesteps:
