@@ -13,7 +13,7 @@ import numpy as np
 
 from attrkit.adapters._interception import LOCK, intercepted
 from attrkit.adapters._shared import settings_of
-from attrkit.adapters._torch import TorchAdapter
+from attrkit.adapters._torch import TorchAdapter, frozen
 from attrkit.adapters.base import Adapter, rows_of, with_imposed
 from attrkit.adapters.terms import LAYER, Feed, Layer, Reader, Rewrite
 from attrkit.errors import AttrkitWarning, RefusedError
@@ -247,8 +247,8 @@ def _check_has_values(model: Any) -> None:
 
 @contextmanager
 def _mode_of(model: Any, training: bool) -> Iterator[None]:
-    """Put a model into training or evaluation mode, module by module, and back."""
-    with LOCK:
+    """Put a model into training or evaluation mode, module by module, and back; its weights are constants in both."""
+    with LOCK, frozen(model):
         # A frozen script module has no mode.
         other = [module for module in model.modules() if getattr(module, "training", training) != training]
         try:

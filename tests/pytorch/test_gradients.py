@@ -1,6 +1,8 @@
 """The gradient family of torch modules against closed forms, a float64 reference and its own sum rule."""
 
 import copy
+import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -370,6 +372,65 @@ def test_token_ids_in_half_precision():
     embedded = double.embed(torch.tensor(ids)).detach().requires_grad_()
     expected = torch.autograd.grad(double.after(embedded).sum(), embedded)[0].numpy()
     np.testing.assert_allclose(ds["attribution"], expected, atol=0.1 * np.abs(expected).max())
+
+
+class Scaled(torch.autograd.Function):
+    """Notes whether the gradient of the weight is asked for, as a fused layer is told."""
+
+    asked: ClassVar[list[bool]] = []
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x * weight
+
+    @staticmethod
+    def backward(ctx, slope):
+        x, weight = ctx.saved_tensors
+        Scaled.asked.append(ctx.needs_input_grad[1])
+        return slope * weight, (slope * x).sum((0, 1))
+
+
+class Weighing(nn.Module):
+    def __init__(self, fails=False):
+        super().__init__()
+        self.weight, self.fixed = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3), requires_grad=False)
+        self.fails = fails
+
+    def forward(self, x):
+        if self.fails and torch.is_grad_enabled():
+            raise ValueError("fails")
+        return (Scaled.apply(x, self.weight) * self.fixed).sum((1, 2))
+
+
+def test_no_gradient_of_weights_is_computed(x):
+    model = Weighing()
+    Scaled.asked.clear()
+    explain(model, x, "gradient")
+    assert Scaled.asked
+    assert not any(Scaled.asked)
+    model.fails = True
+    with pytest.raises(InputError, match="fails"):
+        explain(model, x, "gradient")
+    assert model.weight.requires_grad
+    assert not model.fixed.requires_grad
+    model.fails = False
+    # Two threads that explain one model put its weights back as they were.
+    threads = [threading.Thread(target=explain, args=(model, x, "integrated_gradients")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert model.weight.requires_grad
+    assert not model.fixed.requires_grad
+
+
+def test_weights_made_in_inference_mode_are_left_alone(x):
+    with torch.inference_mode():
+        model = linear()
+    ds = explain(model, x, "occlusion")
+    np.testing.assert_allclose(ds["attribution"][0], weights_of(model) * x[0], atol=1e-5)
+    assert model[-1].weight.requires_grad
 
 
 # What is refused
