@@ -1,24 +1,26 @@
-"""Chunk by chunk beside all at once: samples a second, MiB a second, memory, and two worker processes beside one.
+"""Chunk by chunk beside all at once: samples a second, memory, and two worker processes beside one.
 
 Run ``uv run python benchmarks/streaming.py``. The function of numpy is light, so that what is timed is the way to the
 disk; the net is one of Keras. Each measurement of memory is a process of its own.
 """
 
 import argparse
+import functools
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from common.report import arguments, report
+from common.timing import Timing, interleaved, ratio
 
 import attrkit
 
@@ -47,21 +49,64 @@ def mean(x: np.ndarray) -> np.ndarray:
     return x.mean(axis=(1, 2))
 
 
-def timed(run: Callable[[Path], object], repeats: int) -> float:
-    times = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(repeats + 1):
-            started = time.perf_counter()
-            run(Path(folder) / f"{number}.zarr")
-            times.append(time.perf_counter() - started)
-    # The first imports and compiles.
-    return statistics.median(times[1:])
+def main() -> None:
+    parser = arguments(__doc__, repeats=3)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--net-samples", type=int, default=2048)
+    chosen = parser.parse_args()
+    x = np.random.default_rng(0).standard_normal((chosen.samples, *SHAPE)).astype("float32")
+    rows = [*to_the_disk(x, chosen), *memory(), *workers(x[: chosen.net_samples], chosen)]
+    report(
+        "streaming",
+        "results to a folder; ratio to all at once in memory, and of workers to one worker",
+        rows,
+        chosen,
+        labels=("what", "samples"),
+        columns=("seconds", "ratio", "samples_per_second", "peak_memory", "first_call_seconds"),
+    )
 
 
-def peak(count: int) -> float:
+def to_the_disk(x: np.ndarray, chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    asked = {"window": 50, "per_channel": False, "show_progress": False, "batch_size": 1000}
+    extract = functools.partial(attrkit.extract, mean, x, "occlusion", **asked)
+    with folders() as new:
+        runs: dict[str, Callable[[], object]] = {"numpy, in memory": extract}
+        for size in (250, 1000, 4000):
+            runs[f"numpy, chunks of {size}"] = functools.partial(
+                lambda size: extract(store=new(), chunk_size=size), size
+            )
+        return rows_of(interleaved(runs, chosen.repeats), len(x))
+
+
+def memory() -> list[dict[str, Any]]:
+    return [
+        {"what": "numpy, from batches", "samples": f"{number:,}", "peak_memory": peak(number)}
+        for number in (10_000, 100_000)
+    ]
+
+
+def peak(number: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        call = [sys.executable, "-c", PEAK, str(count), f"{folder}/out.zarr"]
+        call = [sys.executable, "-c", PEAK, str(number), f"{folder}/out.zarr"]
         return float(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+
+
+def workers(x: np.ndarray, chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time one worker process and two, of one thread each, in turn."""
+    from distributed import Client, LocalCluster
+
+    # One thread each, or one worker would take all cores.
+    os.environ.update({"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"})
+    model, asked = net(), {"n_steps": 32, "batch_size": 64, "chunk_size": 64, "show_progress": False}
+    with folders() as new, ExitStack() as stack:
+
+        def runner(n_workers: int) -> Callable[[], object]:
+            cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            return lambda: attrkit.extract(model, x, "integrated_gradients", store=new(), client=client, **asked)
+
+        runs = {"LSTM, one worker": runner(1), "LSTM, two workers": runner(2)}
+        return rows_of(interleaved(runs, chosen.repeats), len(x))
 
 
 def net() -> object:
@@ -71,56 +116,26 @@ def net() -> object:
     return keras.Sequential([keras.layers.Input(SHAPE), keras.layers.LSTM(32), keras.layers.Dense(1)])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--net-samples", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=2)
-    given = parser.parse_args()
-    x = np.random.default_rng(0).standard_normal((given.samples, *SHAPE)).astype("float32")
-    asked = {"window": 50, "per_channel": False, "show_progress": False, "batch_size": 1000}
-    table = Table("what", "samples", "seconds", "samples/s", "MiB/s", "peak MiB")
-
-    def row(what: str, count: int, seconds: float, size: float) -> None:
-        table.add_row(what, f"{count:,}", f"{seconds:.2f}", f"{count / seconds:,.0f}", f"{size / seconds:.0f}", "")
-
-    size = attrkit.extract(mean, x[:100], "occlusion", **asked).nbytes / 100 * len(x) / 2**20
-    row(
-        "numpy, in memory",
-        len(x),
-        timed(lambda path: attrkit.extract(mean, x, "occlusion", **asked), given.repeats),
-        size,
-    )
-    for chunk in (250, 1000, 4000):
-        seconds = timed(
-            lambda path, chunk=chunk: attrkit.extract(mean, x, "occlusion", **asked, store=path, chunk_size=chunk),
-            given.repeats,
-        )
-        row(f"numpy, streamed, chunks of {chunk}", len(x), seconds, size)
-    for count in (10_000, 100_000):
-        table.add_row("numpy, streamed from batches", f"{count:,}", "", "", "", f"{peak(count):.0f}")
-    scaling(table, row, x[: given.net_samples], given.repeats)
-    Console().print(table)
+def rows_of(timings: dict[str, Timing], samples: int) -> list[dict[str, Any]]:
+    first = next(iter(timings.values()))
+    return [
+        {
+            "what": what,
+            "samples": f"{samples:,}",
+            **timing.cells(),
+            "ratio": ratio(timing, first),
+            "samples_per_second": samples / timing.median,
+        }
+        for what, timing in timings.items()
+    ]
 
 
-def scaling(table: Table, row: Callable[..., None], x: np.ndarray, repeats: int) -> None:
-    from distributed import Client, LocalCluster
-
-    # One thread each, or one worker would take all cores.
-    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    os.environ.update(threads)
-    model, asked = net(), {"n_steps": 32, "batch_size": 64, "chunk_size": 32, "show_progress": False}
-    size = 2 * x.nbytes / 2**20
-    for workers in (1, 2):
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-        with cluster, Client(cluster) as client:
-            seconds = timed(
-                lambda path, client=client: attrkit.extract(
-                    model, x, "integrated_gradients", store=path, client=client, **asked
-                ),
-                repeats,
-            )
-        row(f"LSTM, {workers} worker{'s' * (workers > 1)} of one thread", len(x), seconds, size)
+@contextmanager
+def folders() -> Iterator[Callable[[], Path]]:
+    """Give a new store at every call, and remove them all."""
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = count()
+        yield lambda: Path(folder, f"{next(numbers)}.zarr")
 
 
 if __name__ == "__main__":

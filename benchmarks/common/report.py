@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "cpu_seconds": ("of all processors [s]", ".3f"),
     "first_call_seconds": ("first call [s]", ".2f"),
     "rows_per_second": ("rows/s", ".0f"),
+    "samples_per_second": ("samples/s", ",.0f"),
     "ratio": ("ratio", ".2f"),
     "of_first": ("to the first row", ".2f"),
     "of_ceiling": ("of the ceiling", ".0%"),
