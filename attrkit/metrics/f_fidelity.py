@@ -79,8 +79,9 @@ def f_fidelity(
     fine_tune : callable, optional
         Maps `model` and a masking function to the fine-tuned model. The function, ``mask(inputs, seed=0)``, is
         `random_masking` with the options of this call; use another seed each epoch.
-    inputs, target, channels, attention, layer, head, resolution, rank_by, background, kind, output_labels, \
-    batch_size, seed, show_progress
+    inputs, target, channels, attention, layer, head, resolution, rank_by, background
+        As in `faithfulness`.
+    kind, output_labels, batch_size, seed, show_progress
         As in `faithfulness`.
     operator : str or callable, default "mean"
         As in `faithfulness`; one.

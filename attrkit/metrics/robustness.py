@@ -182,7 +182,7 @@ def infidelity(
 ) -> xr.Dataset:
     r"""Say how well attributions foretell what perturbations do (Yeh et al. 2019, arXiv:1901.09392, def. 1).
 
-    .. math:: E_I \Big[ \big( I^\top \Phi(x) - (f(x) - f(x - I)) \big)^2 \Big]
+    .. math:: E_I \left[ \left( I^\top \Phi(x) - (f(x) - f(x - I)) \right)^2 \right]
 
     Parameters
     ----------

@@ -127,6 +127,31 @@ NETS = {
         layers.Conv1D(4, 3), layers.BatchNormalization(), layers.Activation("relu"), layers.Flatten(), layers.Dense(2)
     ),
 }
+
+
+def test_a_softmax_comes_off_whatever_layers_are_named(x):
+    """The first model of a process has layers named dense and dense_1, and a copy of the last would be dense."""
+
+    def named(head):
+        return keras.Sequential(
+            [
+                keras.Input(x.shape[1:]),
+                layers.Flatten(),
+                layers.Dense(6, "relu", name="dense"),
+                *head,
+            ]
+        )
+
+    whole = named([layers.Dense(2, "softmax", name="dense_1")])
+    apart = named([layers.Dense(2, name="dense_1"), layers.Activation("softmax")])
+    apart.set_weights(whole.get_weights())
+    for model in (whole, apart):
+        ds = extract(model, x, "gradient", target=1)
+        assert ds.attrs["explained_before"] == "softmax"
+        ours = attrkit.extract(model, x, "gradient", target=1, logits=True, show_progress=False)
+        agree(ds["attribution"].values, ours["attribution"].values)
+
+
 RULED = [name for name in names() if name.split(".")[0] in ("lrp", "deep_taylor")]
 
 

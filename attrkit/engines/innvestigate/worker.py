@@ -69,7 +69,7 @@ class Loaded:
 
     def without_head(self, *, logits: bool) -> tuple[Any, str]:
         """Return the model that is analysed, and the name of the activation that was taken off its end."""
-        from innvestigate.backend.graph import model_wo_output_activation
+        from innvestigate.backend.graph import copy_layer_wo_activation
 
         last = self.model.layers[-1]
         while hasattr(last, "layers"):
@@ -78,10 +78,14 @@ class Loaded:
         name = "softmax" if type(last).__name__ == "Softmax" else own
         if name != "softmax" and not (logits and name == "sigmoid"):
             return self.model, ""
-        try:
-            return model_wo_output_activation(self.model), name
-        except Exception as err:
-            raise Refusal(f"its {name} at the end cannot be taken off: {err}") from err
+        layer, node, _ = self.model.outputs[0]._keras_history
+        output = layer.get_input_at(node)
+        if hasattr(layer, "activation") and type(layer).__name__ != "Activation":
+            # Under a name of its own: the next free one of its kind may be another layer's.
+            output = copy_layer_wo_activation(layer, name_template=f"%s_without_{name}")(output)
+        elif layer is not last:
+            raise Refusal(f"its {name} at the end cannot be taken off: it is inside {layer.name}")
+        return self.keras.Model(self.model.inputs, output, name=self.model.name), name
 
 
 class Analysis:
