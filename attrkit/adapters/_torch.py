@@ -7,31 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from attrkit.adapters._interception import LOCK
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.memory import is_out_of_memory
 from attrkit.adapters.outputs import no_path
 from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
 from attrkit.errors import AttrkitError, InputError, RefusedError
 from attrkit.parts import by_name
-
-
-@contextmanager
-def frozen(model: Any) -> Iterator[None]:
-    """Take the weights of a module for constants, for the time of a block: their gradients are not asked for.
-
-    Fused layers compute them all the same where weights are not constants.
-    """
-    with LOCK:
-        # Outside of torch.inference_mode a tensor made in it could not be put back.
-        held = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
-        try:
-            for parameter in held:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in held:
-                parameter.requires_grad_(True)
 
 
 class TorchAdapter(Adapter):

@@ -14,7 +14,7 @@ from attrkit.adapters._interception import intercepted
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._tensorflow import TensorFlowAdapter
-from attrkit.adapters._torch import TorchAdapter, frozen
+from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import Adapter, with_imposed
 from attrkit.adapters.terms import LAYER, Call, Layer, Reader
 from attrkit.errors import AttrkitWarning, InputError, RefusedError, UnknownModelError
@@ -266,17 +266,6 @@ class KerasOnTorch(KerasModel, TorchAdapter):
     def _interception(self) -> dict[str, Any]:
         # Inside torch.vmap a tensor stands for many, and has no values of its own.
         return {"outside": lambda: self._torch._C._functorch.maybe_current_level() is not None}
-
-    def _forward(
-        self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
-    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-        with frozen(self.model):
-            return super()._forward(feed, readers, training)
-
-    @contextmanager
-    def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
-        with frozen(self.model):
-            yield
 
 
 def adapt(model: Any) -> Adapter:

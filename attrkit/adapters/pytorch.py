@@ -13,7 +13,7 @@ import numpy as np
 
 from attrkit.adapters._interception import LOCK, intercepted
 from attrkit.adapters._shared import settings_of
-from attrkit.adapters._torch import TorchAdapter, frozen
+from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import Adapter, rows_of, with_imposed
 from attrkit.adapters.terms import LAYER, Feed, Layer, Reader, Rewrite
 from attrkit.errors import AttrkitWarning, RefusedError
@@ -247,8 +247,8 @@ def _check_has_values(model: Any) -> None:
 
 @contextmanager
 def _mode_of(model: Any, training: bool) -> Iterator[None]:
-    """Put a model into training or evaluation mode, module by module, and back; its weights are constants in both."""
-    with LOCK, frozen(model):
+    """Put a model into training or evaluation mode, module by module, and back."""
+    with LOCK:
         # A frozen script module has no mode.
         other = [module for module in model.modules() if getattr(module, "training", training) != training]
         try:
@@ -278,14 +278,23 @@ def _function_mode() -> Any:
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
             kwargs = kwargs or {}
-            if name in _RECURRENT and not self.training and torch.is_grad_enabled():
-                args = _recurrent_with_gradient(args)
+            if name in _RECURRENT and torch.is_grad_enabled():
+                # Its backward pass would compute gradients of its weights too, and throw them away.
+                args = tuple(_as_constants(arg) if isinstance(arg, list) else arg for arg in args)
+                args = args if self.training else _recurrent_with_gradient(args)
             result = func(*args, **kwargs)
             if self.logits and name in _SOFTMAX:
                 self.softmax.append((result, args[0] if args else kwargs["input"]))
             return result
 
     return SeenFunctions
+
+
+def _as_constants(weights: list[Any]) -> list[Any]:
+    import torch
+
+    # What is no parameter may have been computed from the input.
+    return [weight.detach() if isinstance(weight, torch.nn.Parameter) else weight for weight in weights]
 
 
 def _recurrent_with_gradient(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,8 +1,6 @@
 """The gradient family of torch modules against closed forms, a float64 reference and its own sum rule."""
 
 import copy
-import threading
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -374,63 +372,46 @@ def test_token_ids_in_half_precision():
     np.testing.assert_allclose(ds["attribution"], expected, atol=0.1 * np.abs(expected).max())
 
 
-class Scaled(torch.autograd.Function):
-    """Notes whether the gradient of the weight is asked for, as a fused layer is told."""
-
-    asked: ClassVar[list[bool]] = []
-
-    @staticmethod
-    def forward(ctx, x, weight):
-        ctx.save_for_backward(x, weight)
-        return x * weight
-
-    @staticmethod
-    def backward(ctx, slope):
-        x, weight = ctx.saved_tensors
-        Scaled.asked.append(ctx.needs_input_grad[1])
-        return slope * weight, (slope * x).sum((0, 1))
+def weights_in(node, seen):
+    """Return the leaves that a graph leads to."""
+    if node is None or node in seen:
+        return []
+    seen.add(node)
+    own = [node.variable] if hasattr(node, "variable") else []
+    return own + [leaf for below, _ in node.next_functions for leaf in weights_in(below, seen)]
 
 
-class Weighing(nn.Module):
-    def __init__(self, fails=False):
-        super().__init__()
-        self.weight, self.fixed = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3), requires_grad=False)
-        self.fails = fails
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_no_gradient_of_recurrent_weights_is_asked_for(x, kind):
+    model = nn.Sequential(kind(3, 4, batch_first=True), Last(), nn.Linear(4, 1))
+    reached = []
+    model[0].register_forward_hook(lambda layer, args, output: reached.append(weights_in(output[0].grad_fn, set())))
+    ds = explain(model, x, "gradient")
+    with_gradient = [leaves for leaves in reached if leaves]
+    assert with_gradient
+    assert not any(isinstance(leaf, nn.Parameter) for leaves in with_gradient for leaf in leaves)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    given = torch.tensor(x).requires_grad_()
+    expected = torch.autograd.grad(model(given).sum(), given)[0]
+    np.testing.assert_allclose(ds["attribution"], expected.numpy(), atol=1e-6)
+
+
+class MadeWeights(nn.Module):
+    """A recurrent function whose weights are made of the input."""
 
     def forward(self, x):
-        if self.fails and torch.is_grad_enabled():
-            raise ValueError("fails")
-        return (Scaled.apply(x, self.weight) * self.fixed).sum((1, 2))
+        made = x.mean() * 0 + torch.stack([x[0, 0]] * 2)
+        weights = [made, torch.eye(2), torch.zeros(2), torch.zeros(2)]
+        state = torch.zeros(1, len(x), 2)
+        out, _ = torch._VF.rnn_tanh(x, state, weights, True, 1, 0.0, self.training, False, True)
+        return out[:, -1].sum(-1)
 
 
-def test_no_gradient_of_weights_is_computed(x):
-    model = Weighing()
-    Scaled.asked.clear()
-    explain(model, x, "gradient")
-    assert Scaled.asked
-    assert not any(Scaled.asked)
-    model.fails = True
-    with pytest.raises(InputError, match="fails"):
-        explain(model, x, "gradient")
-    assert model.weight.requires_grad
-    assert not model.fixed.requires_grad
-    model.fails = False
-    # Two threads that explain one model put its weights back as they were.
-    threads = [threading.Thread(target=explain, args=(model, x, "integrated_gradients")) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert model.weight.requires_grad
-    assert not model.fixed.requires_grad
-
-
-def test_weights_made_in_inference_mode_are_left_alone(x):
-    with torch.inference_mode():
-        model = linear()
-    ds = explain(model, x, "occlusion")
-    np.testing.assert_allclose(ds["attribution"][0], weights_of(model) * x[0], atol=1e-5)
-    assert model[-1].weight.requires_grad
+def test_weights_that_are_made_of_the_input_are_no_constants(x):
+    ds = explain(MadeWeights(), x[:1], "gradient")
+    given = torch.tensor(x[:1]).requires_grad_()
+    expected = torch.autograd.grad(MadeWeights()(given).sum(), given)[0]
+    np.testing.assert_allclose(ds["attribution"], expected.numpy(), atol=1e-6)
 
 
 # What is refused
