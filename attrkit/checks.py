@@ -1,6 +1,7 @@
 """Checks of plain options, in one wording."""
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 from attrkit.errors import InputError
@@ -9,6 +10,20 @@ from attrkit.errors import InputError
 def is_number(value: Any) -> bool:
     """Whether a value is a plain number; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def one_of(value: Any, name: str, accepted: Sequence[str]) -> None:
+    """Refuse a word that is none of those accepted.
+
+    Examples
+    --------
+    >>> one_of("mode", "statistic", ("mean", "median"))
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: statistic='mode' is not known; accepted are 'mean', 'median'
+    """
+    if value not in accepted:
+        raise InputError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, accepted))}")
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:

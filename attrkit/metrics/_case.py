@@ -11,6 +11,7 @@ import xarray as xr
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import difference_of
+from attrkit.checks import one_of
 from attrkit.collect import as_datasets
 from attrkit.errors import AttrkitWarning, InputError, RefusedError
 from attrkit.explained import Explained, explain_inputs
@@ -89,7 +90,7 @@ def read_case(
     same_model: bool = True,
 ) -> Case:
     """Bring what a user gave to one case; with `same_model`, warn where it is not the model that was explained."""
-    check_word("kind", kind or "value", KINDS)
+    one_of(kind or "value", "kind", KINDS)
     explained = explain_inputs(adapter, _inputs_of(datasets) if inputs is None else inputs)
     main = explained.main
     if main.shape[:2] != real.shape:
@@ -227,7 +228,7 @@ def _background_of(given: Any, explained: Explained, real: np.ndarray) -> Backgr
 
 def scores_of_items(results: Any, resolution: str, **how: Any) -> tuple[xr.DataArray, xr.DataArray]:
     """Return scores of dims (extractor, sample, item), and which timesteps are real, of dims (sample, timestep)."""
-    check_word("resolution", resolution, RESOLUTIONS)
+    one_of(resolution, "resolution", RESOLUTIONS)
     if resolution == "cell":
         if how["channels"] is not None:
             raise InputError(f"channels={how['channels']!r} is for resolution='timestep'; leave it out")
@@ -264,12 +265,6 @@ def items_of(case: Case, scores: xr.DataArray, resolution: str) -> np.ndarray:
             "resolution='timestep'"
         )
     return found
-
-
-def check_word(name: str, word: Any, known: Sequence[str]) -> None:
-    """Refuse a word that is not known."""
-    if word not in known:
-        raise InputError(f"{name}={word!r} is not known; accepted are {', '.join(map(repr, known))}")
 
 
 def how_recorded(how: dict[str, Any]) -> dict[str, str]:

@@ -36,11 +36,6 @@ class Sample(NamedTuple):
 Perturbation = Callable[[Sample, np.random.Generator], Drawn]
 
 
-def generator_of(seed: int, sample: int, draw: int) -> np.random.Generator:
-    """Return the generator of one draw of one sample."""
-    return np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, draw, sample]))
-
-
 def gaussian(sample: Sample, rng: np.random.Generator) -> Drawn:
     """Add noise."""
     return _drawn(sample, rng.standard_normal(sample.x.shape) * sample.scale)

@@ -30,6 +30,14 @@ def share_first(ranks: np.ndarray) -> np.ndarray:
     return np.asarray((first / first.sum(axis=0)).mean(axis=1))
 
 
+def kendall_w(ranks: np.ndarray) -> float:
+    """Return Kendall's W of ranks of shape (extractor, block), corrected for ties; NaN where each block ties all."""
+    from_mean = ranks - (len(ranks) + 1) / 2
+    # Without ties it is blocks ** 2 * (count ** 3 - count) / 12; a block of ties only says nothing of the order.
+    largest = ranks.shape[1] * (from_mean**2).sum()
+    return float((from_mean.sum(axis=1) ** 2).sum() / largest) if largest else np.nan
+
+
 def agreement_of(ranks: np.ndarray, confidence: float) -> Agreement:
     """Return how far blocks agree, for ranks of shape (extractor, block) without NaN.
 
@@ -40,12 +48,9 @@ def agreement_of(ranks: np.ndarray, confidence: float) -> Agreement:
     count, blocks = ranks.shape
     if blocks < 2 or count < 2:
         return Agreement(*[np.nan] * len(Agreement._fields))
+    w = kendall_w(ranks)
     from_mean = ranks - (count + 1) / 2
     spread = (from_mean**2).sum(axis=0)
-    # Without ties it is blocks ** 2 * (count ** 3 - count) / 12; a block of ties only says nothing of the order.
-    largest = blocks * spread.sum()
-    between = (from_mean.sum(axis=1) ** 2).sum()
-    w = between / largest if largest else np.nan
     untied = from_mean[:, spread > 0]
     spearman = np.nan
     if untied.shape[1] > 1:
@@ -55,8 +60,8 @@ def agreement_of(ranks: np.ndarray, confidence: float) -> Agreement:
         spearman = ((unit.sum(axis=1) ** 2).sum() - unit.shape[1]) / pairs
     # scipy takes three or more.
     friedman = (np.nan, np.nan)
-    if count > 2 and largest:
+    if count > 2 and spread.any():
         found = stats.friedmanchisquare(*ranks)
         friedman = (float(found.statistic), float(found.pvalue))
     critical = stats.studentized_range.ppf(confidence, count, np.inf) * np.sqrt(count * (count + 1) / (12 * blocks))
-    return Agreement(float(w), float(spearman), *friedman, float(critical))
+    return Agreement(w, float(spearman), *friedman, float(critical))

@@ -7,19 +7,12 @@ import numpy as np
 from attrkit.adapters.terms import LazyRows
 from attrkit.errors import AttrkitWarning
 from attrkit.metrics._case import Case, probabilities
+from attrkit.metrics._draws import OPERATOR, TIES, generator
 from attrkit.metrics._operators import Operator, replaced
 from attrkit.parts import Parts, by_name, unnamed
 
 CHUNK = 2**24
 """Values, of removals and of outputs, that are held at once."""
-
-# Each use of random numbers has a stream of its own.
-TIES, OPERATOR, DRAWS = range(3)
-
-
-def generator(seed: int, stream: int, number: int, draw: int = 0) -> np.random.Generator:
-    """Return the generator of one draw for one sample: of no other sample, and of no batch, does it depend."""
-    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, draw, number]))
 
 
 def rankings(scores: np.ndarray, real: np.ndarray, ties: np.ndarray) -> np.ndarray:

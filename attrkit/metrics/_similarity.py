@@ -1,12 +1,11 @@
 """How alike extractors are, pair by pair: arrays of shape (sample, extractor, item) that have no padding."""
 
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.errors import MissingDependencyError
+from attrkit.metrics._values import needed
 
 # Up to here, signs of all pairs of items are faster than sorting: 20 times at 240 items and 10 extractors.
 _MOST_SIGNS = 600
@@ -147,12 +146,7 @@ def _signs(first: np.ndarray) -> np.ndarray:
 
 
 def _tau_by_sorting(left: Items, right: Items) -> np.ndarray:
-    try:
-        kendalltau = import_module("scipy.stats").kendalltau
-    except ImportError as err:
-        raise MissingDependencyError(
-            f"scipy is needed for 'kendall_tau' of more than {_MOST_SIGNS} items: pip install 'attrkit[metrics]'"
-        ) from err
+    kendalltau = needed("scipy.stats", f"'kendall_tau' of more than {_MOST_SIGNS} items").kendalltau
 
     def tau(one: Any, others: Any) -> np.ndarray:
         # Its test of significance is exact, and slow, unless told not to be.

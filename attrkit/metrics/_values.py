@@ -11,13 +11,13 @@ from attrkit.checks import is_number
 from attrkit.errors import InputError, MissingDependencyError
 
 
-def needed(module: str) -> Any:
-    """Import a module of the extra ``metrics``, or say how to install it."""
+def needed(module: str, what: str = "statistics") -> Any:
+    """Import a module of the extra ``metrics``, which `what` needs, or say how to install it."""
     try:
         return import_module(module)
     except ImportError as err:
         package = module.split(".")[0]
-        raise MissingDependencyError(f"{package} is needed for statistics: pip install 'attrkit[metrics]'") from err
+        raise MissingDependencyError(f"{package} is needed for {what}: pip install 'attrkit[metrics]'") from err
 
 
 def read_values(values: Any, dims: Sequence[str]) -> xr.DataArray:
@@ -58,12 +58,6 @@ def read_values(values: Any, dims: Sequence[str]) -> xr.DataArray:
             "counted, make them NaN: values.where(np.isfinite(values))"
         )
     return array.assign_coords({dim: np.arange(size) for dim, size in array.sizes.items() if dim not in array.coords})
-
-
-def one_of(value: Any, name: str, accepted: Sequence[str]) -> None:
-    """Refuse an option that is none of those accepted."""
-    if value not in accepted:
-        raise InputError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, accepted))}")
 
 
 def read_confidence(value: Any) -> float:

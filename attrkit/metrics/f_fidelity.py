@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import is_number, one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.inputs import label_inputs
@@ -17,15 +17,15 @@ from attrkit.metrics._case import (
     RANK_BY,
     RESOLUTIONS,
     Case,
-    check_word,
     how_recorded,
     items_of,
     provenance,
     read_case,
     scores_of_items,
 )
+from attrkit.metrics._draws import DRAWS, OPERATOR, generator
 from attrkit.metrics._operators import Operator, find_operators, make_background, replaced
-from attrkit.metrics._removal import DRAWS, OPERATOR, Ranked, check_padding, chunks, generator, remove
+from attrkit.metrics._removal import Ranked, check_padding, chunks, remove
 from attrkit.metrics._removal_curves import Points, ratio
 
 
@@ -122,7 +122,7 @@ def f_fidelity(
     >>> def f(x):
     ...     return x.sum((1, 2))
     >>> found = f_fidelity(f, tree, operator="zero", shares=[0.2], n_random=0)
-    >>> found["f_fidelity_plus"].mean(("sample", "share")).argmax().item()
+    >>> found["f_fidelity_plus"].mean(("sample", "share")).argmax("extractor").item()
     0
     """
     started = time.perf_counter()
@@ -132,7 +132,7 @@ def f_fidelity(
             raise InputError(f"{name} must be a number above 0 and up to 1, got {value!r}")
     n_draws, n_random = whole_number(n_draws, "n_draws", least=1), whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
-    check_word("rank_by", rank_by, RANK_BY)
+    one_of(rank_by, "rank_by", RANK_BY)
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here, the one that the model was fine-tuned with")
     datasets = as_datasets(results)
@@ -303,7 +303,7 @@ def random_masking(
     """
     if not is_number(max_share) or not 0 < max_share <= 1:
         raise InputError(f"max_share must be a number above 0 and up to 1, got {max_share!r}")
-    check_word("resolution", resolution, RESOLUTIONS)
+    one_of(resolution, "resolution", RESOLUTIONS)
     seed = whole_number(seed, "seed", least=0)
     array = label_inputs(inputs)
     values = array.values

@@ -8,13 +8,12 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError, RefusedError
 from attrkit.metrics._case import (
     RANK_BY,
     Case,
-    check_word,
     how_recorded,
     items_of,
     provenance,
@@ -169,8 +168,8 @@ def faithfulness(
     datasets = as_datasets(results)
     n_random = whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
-    check_word("error", error or "signed", ERRORS)
-    check_word("rank_by", rank_by or "value", RANK_BY)
+    one_of(error or "signed", "error", ERRORS)
+    one_of(rank_by or "value", "rank_by", RANK_BY)
     if n_random and "random" in datasets:
         raise InputError("an extractor is named 'random', as the random rankings are; rename it, or pass n_random=0")
     points = read_points(shares, n_removed)

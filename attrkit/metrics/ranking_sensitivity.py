@@ -8,6 +8,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.metrics._measures import METRICS
+from attrkit.metrics._ranks import kendall_w
 from attrkit.metrics._removal_curves import ratio
 
 
@@ -107,7 +108,7 @@ def _compared(values: xr.DataArray) -> xr.Dataset:
             "mean": (("operator", "extractor"), means),
             "n_samples": int(has_all.sum()),
             "rank": (("operator", "extractor"), ranks if has_all.any() else means),
-            "kendall_w": kendall_w(ranks) if has_all.any() else np.nan,
+            "kendall_w": kendall_w(ranks.T) if has_all.any() else np.nan,
             "kendall_tau": (("operator", "other_operator"), _taus(signs)),
         },
         coords={
@@ -116,14 +117,6 @@ def _compared(values: xr.DataArray) -> xr.Dataset:
             "extractor": values["extractor"].values,
         },
     ).transpose("extractor", "operator", ...)
-
-
-def kendall_w(ranks: np.ndarray) -> float:
-    """Return Kendall's W of ranks of shape (rater, item), corrected for ties; NaN where each rater ties all."""
-    m, n = ranks.shape
-    spread = float(((ranks.sum(axis=0) - m * (n + 1) / 2) ** 2).sum())
-    ties = sum(int((t**3 - t).sum()) for t in (np.unique(own, return_counts=True)[1] for own in ranks))
-    return float(ratio(np.asarray(12 * spread), float(m**2 * (n**3 - n) - m * ties)))
 
 
 def _taus(signs: np.ndarray) -> Any:

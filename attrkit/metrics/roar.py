@@ -10,14 +10,15 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
 from attrkit.inputs import label_inputs, read_array
-from attrkit.metrics._case import RANK_BY, check_word, how_recorded, scores_of_items
+from attrkit.metrics._case import RANK_BY, how_recorded, scores_of_items
+from attrkit.metrics._draws import OPERATOR, generator
 from attrkit.metrics._operators import Background, Operator, find_operators, make_background, replaced
-from attrkit.metrics._removal import OPERATOR, Ranked, generator
+from attrkit.metrics._removal import Ranked
 from attrkit.metrics._removal_curves import Points
 from attrkit.schema import installed_version
 
@@ -119,7 +120,7 @@ def roar(
     numbers = [whole_number(one, "seeds", least=0) for one in seeds]
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"seeds={seeds!r}; give one at least, each once")
-    check_word("rank_by", rank_by, RANK_BY)
+    one_of(rank_by, "rank_by", RANK_BY)
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here: every further one trains all models again")
     how = {"channels": channels, "attention": attention, "layer": layer, "head": head}

@@ -8,16 +8,16 @@ import xarray as xr
 
 from attrkit.adapters import adapt
 from attrkit.adapters.terms import LazyRows
-from attrkit.checks import whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
 from attrkit.extract import compare
 from attrkit.method import OUTPUT, OUTPUT_PER_INPUT
 from attrkit.metrics._asked_again import Again, ask_again, one_input
-from attrkit.metrics._perturbations import Sample, find_perturbation, generator_of, noise_scale_of
+from attrkit.metrics._draws import ONLY, generator
+from attrkit.metrics._perturbations import Sample, find_perturbation, noise_scale_of
 from attrkit.metrics._scores import read_scores
-from attrkit.metrics._values import one_of
 from attrkit.parts import keep_real, laid_flat
 
 NORMS = {1: "sum of absolute values", 2: "Euclidean", np.inf: "largest absolute value"}
@@ -113,7 +113,7 @@ def max_sensitivity(
     sums = {name: np.zeros((2, len(x))) for name in first}
     moved = np.zeros(len(x))
     for draw in range(n_samples):
-        noise = np.stack([generator_of(seed, sample, draw).uniform(-1, 1, x.shape[1:]) for sample in range(len(x))])
+        noise = np.stack([generator(seed, ONLY, sample, draw).uniform(-1, 1, x.shape[1:]) for sample in range(len(x))])
         near = main.copy(data=(x + noise * scale).astype(x.dtype))
         named = explained.by_name or explained.context
         given = {**explained.context, explained.primary: near} if named else near
@@ -266,7 +266,7 @@ def infidelity(
     def perturbed(rows: np.ndarray) -> np.ndarray:
         samples, draws = np.divmod(rows, n_samples)
         found = [
-            draw(Sample(x[i], start[i], noise[i], real[i]), generator_of(seed, i, j))
+            draw(Sample(x[i], start[i], noise[i], real[i]), generator(seed, ONLY, i, j))
             for i, j in zip(samples.tolist(), draws.tolist(), strict=True)
         ]
         points = (x[samples] - np.stack([one.change for one in found])).astype(again.x.dtype)

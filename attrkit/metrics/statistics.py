@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.metrics._intervals import Asked, Found, of_one_level, of_two_levels
 from attrkit.metrics._pairs import TESTS, adjust, every_pair
 from attrkit.metrics._ranks import Agreement, agreement_of, rank_each, share_first
-from attrkit.metrics._values import one_of, read_confidence, read_values
+from attrkit.metrics._values import read_confidence, read_values
 
 FEW = 30
 """Below so many cases the bootstrap of a mean covers less than it says, and Student's t is taken."""

@@ -6,7 +6,7 @@ import pytest
 import attrkit
 from attrkit.errors import InputError
 from attrkit.metrics import _removal, f_fidelity, random_masking
-from attrkit.metrics._removal import DRAWS, generator
+from attrkit.metrics._draws import DRAWS, generator
 
 RNG = np.random.default_rng(2)
 X = RNG.random((6, 20, 1)) + 0.5

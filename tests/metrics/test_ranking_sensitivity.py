@@ -7,7 +7,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.metrics import ranking_sensitivity
-from attrkit.metrics.ranking_sensitivity import kendall_w
+from attrkit.metrics._ranks import kendall_w
 
 OPERATORS = ["zero", "mean", "noise"]
 NAMES = ["a", "b", "c", "d", "random"]
@@ -48,7 +48,7 @@ def test_one_order_and_opposite_orders():
     opposite = ranking_sensitivity(faith([[1, 3], [2, 2], [3, 1]]))
     assert float(opposite["kendall_w"][0]) == 0
     assert float(opposite["kendall_tau"][0, 0, 1]) == -1
-    assert np.isnan(kendall_w(np.full((3, 4), 2.5)))
+    assert np.isnan(kendall_w(np.full((4, 3), 2.5)))
 
 
 def test_chance_takes_no_part_and_samples_are_those_that_all_have():

@@ -10,7 +10,8 @@ import attrkit
 from attrkit.adapters.function import NumpyFunction
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution
-from attrkit.metrics._perturbations import PERTURBATIONS, Sample, generator_of
+from attrkit.metrics._draws import ONLY, generator
+from attrkit.metrics._perturbations import PERTURBATIONS, Sample
 from attrkit.metrics.robustness import infidelity, max_sensitivity
 
 SHAPE = (4, 6, 3)
@@ -142,7 +143,7 @@ def sample(**changes):
 def test_padding_stays_as_it_is(name):
     own = sample()
     for draw in range(30):
-        change, part = PERTURBATIONS[name](own, generator_of(0, 0, draw))
+        change, part = PERTURBATIONS[name](own, generator(0, ONLY, 0, draw))
         assert not change[5:].any()
         assert not part[5:].any()
         assert change[:5].any()
@@ -152,7 +153,7 @@ def test_padding_stays_as_it_is(name):
 def test_windows_have_any_length_and_place():
     own = sample()
     found = {
-        name: [PERTURBATIONS[name](own, generator_of(0, 0, j)).share for j in range(400)]
+        name: [PERTURBATIONS[name](own, generator(0, ONLY, 0, j)).share for j in range(400)]
         for name in ("square", "window")
     }
     windows = {tuple(np.flatnonzero(part.any(axis=1))) for part in found["window"]}
@@ -161,7 +162,7 @@ def test_windows_have_any_length_and_place():
     channels = {tuple(np.flatnonzero(part.any(axis=0))) for part in found["square"]}
     assert len(channels) == 7
     flat = sample(x=np.ones(8), baseline=np.zeros(8), scale=np.zeros(8))
-    assert PERTURBATIONS["square"](flat, generator_of(0, 0, 0)).share.shape == (8,)
+    assert PERTURBATIONS["square"](flat, generator(0, ONLY, 0, 0)).share.shape == (8,)
 
 
 def test_masks_and_samples_that_are_all_padding(x):
@@ -304,7 +305,7 @@ def test_tokens_are_refused():
 
 
 def noises(shape, n_samples, radius, seed=0):
-    draws = [[generator_of(seed, i, j).uniform(-1, 1, shape[1:]) for i in range(shape[0])] for j in range(n_samples)]
+    draws = [[generator(seed, ONLY, i, j).uniform(-1, 1, shape[1:]) for i in range(shape[0])] for j in range(n_samples)]
     return radius * np.array(draws)
 
 

@@ -8,7 +8,8 @@ from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import infidelity_perturb_func_decorator, sensitivity_max
 
 import attrkit
-from attrkit.metrics._perturbations import PERTURBATIONS, Sample, generator_of
+from attrkit.metrics._draws import ONLY, generator
+from attrkit.metrics._perturbations import PERTURBATIONS, Sample
 from attrkit.metrics.robustness import infidelity, max_sensitivity
 
 DRAWS = 7
@@ -41,7 +42,7 @@ def perturbed(x, name, noise):
     rows = []
     for number, own in enumerate(x):
         sample = Sample(own, np.zeros_like(own), np.full_like(own, noise), np.ones(len(own), dtype=bool))
-        rows += [own - PERTURBATIONS[name](sample, generator_of(0, number, draw)).change for draw in range(DRAWS)]
+        rows += [own - PERTURBATIONS[name](sample, generator(0, ONLY, number, draw)).change for draw in range(DRAWS)]
     return torch.from_numpy(np.stack(rows))
 
 
@@ -79,7 +80,9 @@ def test_max_sensitivity(model, x, method, norm):
 
     def near(inputs):
         rows = [
-            own + generator_of(0, i, j).uniform(-1, 1, own.shape) * 0.1 for i, own in enumerate(x) for j in range(DRAWS)
+            own + generator(0, ONLY, i, j).uniform(-1, 1, own.shape) * 0.1
+            for i, own in enumerate(x)
+            for j in range(DRAWS)
         ]
         return torch.from_numpy(np.stack(rows))
 
