@@ -105,7 +105,7 @@ def pytorch(session: nox.Session) -> None:
 @nox.session
 def minimal(session: nox.Session) -> None:
     """No framework at all: everything but models."""
-    session.install("-e", ".[metrics]", *TESTS, env=PLAIN)
+    session.install("-e", ".", *TESTS, env=PLAIN)
     session.run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None", env=PLAIN)
     session.run("pytest", *FRAMEWORK_FREE, *session.posargs, env=PLAIN)
 

@@ -5,22 +5,27 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 """
 
 import copy
-import functools
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from attrkit.adapters._feeds import rows_of
 from attrkit.adapters._pace import Pace, first_size, run_passes
+from attrkit.adapters._readings import by_sample, joined
 from attrkit.adapters._shared import Shared, shared_of
-from attrkit.adapters.outputs import before_softmax, check_differentiable, check_finite, difference_of, no_path
+from attrkit.adapters.outputs import (
+    before_softmax,
+    check_differentiable,
+    check_finite,
+    check_same,
+    difference_of,
+    no_path,
+)
 from attrkit.adapters.terms import (
-    LAYER,
-    Call,
     Feed,
     Layer,
     LazyRows,
@@ -32,7 +37,7 @@ from attrkit.adapters.terms import (
     Rewrite,
 )
 from attrkit.checks import whole_number
-from attrkit.errors import ForwardMismatchError, InputError, RefusedError
+from attrkit.errors import InputError, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of, each, row_count
 from attrkit.targets import Output
@@ -300,12 +305,11 @@ class Adapter(ABC):
             self.cost["gradient_evaluations"] += len(rows)
 
         self._run_batches(x, "relevance", run, key=rewrite.key)
-        scale, difference = difference_of(prediction, np.concatenate(predictions))
-        if not difference <= self.precision * scale:
-            raise ForwardMismatchError(
-                f"the pass with other rules predicts something else than the model, by {difference:.3g} (largest "
-                f"prediction {scale:.3g}): a rule does not compute what its layer does"
-            )
+        check_same(
+            *(prediction, np.concatenate(predictions), self.precision),
+            "the pass with other rules predicts something else than the model,",
+            ": a rule does not compute what its layer does",
+        )
         return out, {key: np.concatenate(values) for key, values in others.items()}
 
     def read(
@@ -342,10 +346,14 @@ class Adapter(ABC):
 
         def run(feed: Feed, rows: np.ndarray, way: str) -> None:
             named, found = self._read(feed, readers, training, way)
-            found = {p: [_by_sample(call, p, rows_of(feed), strict) for call in calls] for p, calls in found.items()}
+            found = {p: [by_sample(call, p, rows_of(feed), strict) for call in calls] for p, calls in found.items()}
             flat = self._flat(named, rows_of(feed))[: len(rows)]
             if not predictions and not training:
-                self._check_forward(self.predict(each(lambda a: a[rows], x), sample=rows), flat)
+                check_same(
+                    *(self.predict(each(lambda a: a[rows], x), sample=rows), flat, self.precision),
+                    "reading layers changed the predictions",
+                    "; a layer of this model does not give the same output when its attention is read",
+                )
             predictions.append(flat)
             readings.append(
                 {p: [{k: v[: len(rows)] for k, v in call.items()} for call in calls] for p, calls in found.items()}
@@ -357,18 +365,7 @@ class Adapter(ABC):
             run(self._feed(x, numbers), numbers, self.ways[0])
         else:
             self._run_batches(x, "forward", run, key=tuple(readers.items()))
-        joined = {
-            path: [
-                {
-                    name: np.concatenate([part[path][i][name] for part in readings])
-                    for name in call
-                    if all(name in part[path][i] for part in readings)
-                }
-                for i, call in enumerate(calls)
-            ]
-            for path, calls in readings[0].items()
-        }
-        return np.concatenate(predictions), joined
+        return np.concatenate(predictions), joined(readings)
 
     def left_as_found(self) -> AbstractContextManager[Any]:
         """Put back, when the block ends, what the model's own passes have changed of it."""
@@ -518,14 +515,6 @@ class Adapter(ABC):
         flat = [values if values.dtype.kind == "f" else values.astype(float) for _, values in named]
         return np.concatenate([values.reshape(len(values), -1) for values in flat], axis=1)
 
-    def _check_forward(self, expected: np.ndarray, got: np.ndarray) -> None:
-        scale, difference = difference_of(expected, got)
-        if not difference <= self.precision * scale:
-            raise ForwardMismatchError(
-                f"reading layers changed the predictions by {difference:.3g} (largest prediction {scale:.3g}); "
-                "a layer of this model does not give the same output when its attention is read"
-            )
-
     def _predict_first(self, feed: Feed) -> np.ndarray:
         """Predict, and refuse a model whose output for a sample is not its own: no explanation would be either."""
         size, way = rows_of(feed), self.ways[0]
@@ -642,54 +631,8 @@ class _NoBar:
     def update(self, rows: int) -> None: ...
 
 
-def rows_of(feed: Feed) -> int:
-    """Return how many rows the batch of a feed has."""
-    return len(next(iter(feed.values())))
-
-
-def with_imposed(
-    feed: Mapping[str, Any], readers: Mapping[str, Reader], imposed: Mapping[str, Any] = MappingProxyType({})
-) -> dict[str, Reader]:
-    """Return the readers, and one for each layer that is fed; a layer may have both.
-
-    ``imposed`` says what of the feed is not a layer's output, as `Question.imposed` does.
-    """
-
-    def impose(values: Any, function: Callable[[Call, Any], Any], reader: Reader | None) -> Reader:
-        def stand_in(call: Call) -> tuple[Any, Any]:
-            @functools.wraps(call.original)
-            def own(*args: Any, **kwargs: Any) -> Any:
-                return function(call._replace(args=args, kwargs=kwargs), values)
-
-            return (own(*call.args, **call.kwargs), {}) if reader is None else reader(call._replace(original=own))
-
-        return stand_in
-
-    fed = {key: values for key, values in feed.items() if key.startswith(LAYER)}
-    found = dict(readers)
-    for key, values in fed.items():
-        path, function = imposed.get(key, (key.removeprefix(LAYER), _in_its_place))
-        found[path] = impose(values, function, found.get(path))
-    return found
-
-
-def _in_its_place(call: Call, values: Any) -> Any:
-    return values
-
-
 def _part(parts: Parts, name: str) -> np.ndarray:
     return parts[name] if isinstance(parts, Mapping) else parts
-
-
-def _by_sample(read: dict[str, np.ndarray], path: str, rows: int, strict: bool) -> dict[str, np.ndarray]:
-    """Return what was read of one call of a layer, if it has one row for each of the batch."""
-    wrong = [value for value in read.values() if value.ndim == 0 or len(value) != rows]
-    if wrong and strict:
-        raise RefusedError(
-            f"layer {path!r} sees {wrong[0].shape[0] if wrong[0].ndim else 'no'} rows where the batch has {rows}: time "
-            "or heads are folded into its batch, so its values have no sample of their own; read another layer"
-        )
-    return {} if wrong else read
 
 
 def _pad(rows: np.ndarray, size: int) -> np.ndarray:

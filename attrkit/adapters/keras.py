@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.adapters._feeds import with_imposed
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters._jax import JaxAdapter
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import Adapter, with_imposed
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LAYER, Call, Layer, Reader
 from attrkit.errors import AttrkitWarning, InputError, RefusedError, UnknownModelError
 from attrkit.inputs import Input

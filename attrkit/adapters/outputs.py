@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.terms import Feed
-from attrkit.errors import RefusedError
+from attrkit.errors import ForwardMismatchError, RefusedError
 
 
 def no_path() -> RefusedError:
@@ -54,6 +54,13 @@ def check_differentiable(feed: Feed) -> None:
 def difference_of(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Return the size of predictions `a`, next to which 1e-6 is nothing, and their largest difference from `b`."""
     return max(float(np.abs(a).max()), 1e-6), float(np.abs(a.astype(float) - b).max())
+
+
+def check_same(expected: np.ndarray, found: np.ndarray, precision: float, what: str, why: str = "") -> None:
+    """Refuse a pass that predicts something else than the model: say `what` it is, by how much, and `why`."""
+    scale, difference = difference_of(expected, found)
+    if not difference <= precision * scale:
+        raise ForwardMismatchError(f"{what} by {difference:.3g} (largest prediction {scale:.3g}){why}")
 
 
 def check_finite(outputs: np.ndarray) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.adapters._feeds import rows_of, with_imposed
 from attrkit.adapters._interception import LOCK, intercepted
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._torch import TorchAdapter
-from attrkit.adapters.base import Adapter, rows_of, with_imposed
+from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LAYER, Feed, Layer, Reader, Rewrite
 from attrkit.errors import AttrkitWarning, RefusedError
 from attrkit.inputs import Input

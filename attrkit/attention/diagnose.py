@@ -72,10 +72,10 @@ def _entropy(weights: xr.DataArray) -> xr.DataArray:
     entropy = np.empty(rows.shape[:-1], rows.dtype)
     # Some samples at a time: this may be the largest array there is, and it is not to be there twice.
     at_once = max(_VALUES // max(rows[:1].size, 1), 1)
-    products = np.empty_like(rows[:at_once])
+    buffer = np.empty_like(rows[:at_once])
     for first in range(0, len(rows), at_once):
         own = rows[first : first + at_once]
-        logs = products[: len(own)]
+        logs = buffer[: len(own)]
         logs.fill(0)
         np.log(own, out=logs, where=own > 0)
         with np.errstate(divide="ignore", invalid="ignore"):

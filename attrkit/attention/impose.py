@@ -6,7 +6,7 @@ what else the weights are used for. Masks are not applied again: a weight on pad
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +14,14 @@ import numpy as np
 
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters.base import Adapter
-from attrkit.adapters.outputs import difference_of
+from attrkit.adapters.outputs import check_same
 from attrkit.adapters.terms import LAYER, Call, Layer
 from attrkit.attention import by_tuple, find_readers
 from attrkit.attention._call import bind
-from attrkit.errors import ForwardMismatchError, RefusedError
+from attrkit.errors import RefusedError
 from attrkit.parts import Parts, each
 
 Imposer = Callable[[Call, Any], Any]
-
-# What is fed are the weights of the layer, not its output.
-_WEIGHTS = " weights"
 
 
 def find_imposers(layers: Sequence[Layer]) -> dict[str, Imposer]:
@@ -44,10 +41,9 @@ def _imposer_of(layer: Any) -> Imposer | None:
 
 def hold_weights(model: Adapter, weights: Mapping[str, np.ndarray]) -> Adapter:
     """Return an adapter whose layers use the weights given for each sample, by path, whatever goes in."""
-    imposed = {LAYER + path + _WEIGHTS: (path, _checked(model, path)) for path in weights}
-    context = {**model.question.context, **{LAYER + path + _WEIGHTS: values for path, values in weights.items()}}
-    question = replace(model.question, context=context, imposed={**model.question.imposed, **imposed})
-    return model.asking(question)
+    context = {**model.question.context, **{_key(path): values for path, values in weights.items()}}
+    imposed = {**model.question.imposed, **_imposed(model, weights)}
+    return model.asking(replace(model.question, context=context, imposed=imposed))
 
 
 def hold_own_weights(model: Adapter, x: Parts) -> Adapter:
@@ -60,52 +56,60 @@ def hold_own_weights(model: Adapter, x: Parts) -> Adapter:
         that is called several times in a pass.
     """
     readers = find_readers(model.layers())
-    for path in readers:
-        _checked(model, path)
     if not readers:
         raise RefusedError(
             "the model has no attention layer whose weights could be held; leave hold_attention=True out"
         )
+    _imposed(model, readers)
     prediction, readings = model.read(x, readers)
-    weights = {}
-    for path, calls in readings.items():
-        found = [call["attention"] for call in calls if "attention" in call]
-        if len(found) != 1:
-            raise RefusedError(f"layer {path!r} gives weights {len(found)} times in a pass; those of one can be held")
-        weights[path] = found[0]
-    held = hold_weights(model, weights)
+    held = hold_weights(model, {path: only_call(path, calls)["attention"] for path, calls in readings.items()})
     first = np.arange(min(len(prediction), held.batch_size))
-    scale, difference = difference_of(prediction[first], held.predict(each(lambda a: a[first], x), sample=first))
-    if not difference <= held.precision * scale:
-        raise ForwardMismatchError(
-            f"with the weights of its attention layers held the model predicts something else, by {difference:.3g} "
-            f"(largest prediction {scale:.3g})"
-        )
+    check_same(
+        *(prediction[first], held.predict(each(lambda a: a[first], x), sample=first), held.precision),
+        "with the weights of its attention layers held the model predicts something else,",
+    )
     return held
 
 
 def explain_weights(model: Adapter, x: Parts, path: str) -> Adapter:
     """Return an adapter whose input is the weights of one layer; what they weigh comes of `x`, sample by sample."""
-    key = LAYER + path + _WEIGHTS
     question = replace(
         model.question,
-        explained={"": key},
+        explained={"": _key(path)},
         context=model.as_context(x),
         static=frozenset(),
-        imposed={**model.question.imposed, key: (path, _checked(model, path))},
+        imposed={**model.question.imposed, **_imposed(model, [path])},
     )
     return model.asking(question)
 
 
-def _checked(model: Adapter, path: str) -> Imposer:
-    known = find_imposers(model.layers())
-    if path not in known:
-        kind = next((entry.kind for entry in model.layers() if entry.path == path), "not there")
+def only_call(path: str, calls: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    """Return what was read of the one call of a layer that gave weights, or refuse a layer that has not one such."""
+    found = [call for call in calls if "attention" in call]
+    if len(found) != 1:
         raise RefusedError(
-            f"weights cannot be imposed on layer {path!r} ({kind}): how it uses them is not known; they can be on "
-            f"{', '.join(known) or 'no layer of this model'}"
+            f"layer {path!r} gives weights {len(found)} times in a pass; one call is needed to impose others"
         )
-    return known[path]
+    return found[0]
+
+
+def _key(path: str) -> str:
+    """Return under which key of a feed the weights of a layer stand; its output would stand under the bare path."""
+    return f"{LAYER}{path} weights"
+
+
+def _imposed(model: Adapter, paths: Iterable[str]) -> dict[str, tuple[str, Imposer]]:
+    """Return what `Question.imposed` holds of these layers, or refuse those whose use of weights is not known."""
+    layers = model.layers()
+    known = find_imposers(layers)
+    for path in paths:
+        if path not in known:
+            kind = next((entry.kind for entry in layers if entry.path == path), "not there")
+            raise RefusedError(
+                f"weights cannot be imposed on layer {path!r} ({kind}): how it uses them is not known; they can be on "
+                f"{', '.join(known) or 'no layer of this model'}"
+            )
+    return {_key(path): (path, known[path]) for path in paths}
 
 
 def _self_attention(call: Call, weights: Any) -> Any:
@@ -178,7 +182,7 @@ def _torch_heads(call: Call, weights: Any) -> Any:
 
 def _hugging_face(call: Call, weights: Any) -> Any:
     """Attention of transformers under eager attention, which takes a softmax of its scores, once."""
-    with _softmax_is(weights) as seen:
+    with _softmax_is()(weights) as seen:
         output = call.original(*call.args, **call.kwargs)
     if seen.count != 1:
         raise RefusedError(
@@ -187,12 +191,9 @@ def _hugging_face(call: Call, weights: Any) -> Any:
     return output
 
 
-def _softmax_is(weights: Any) -> Any:
-    return _softmax_mode()(weights)
-
-
 @functools.cache
-def _softmax_mode() -> type[Any]:
+def _softmax_is() -> type[Any]:
+    """Return the class of the mode in which every softmax gives the weights it is made with."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -226,7 +227,6 @@ _BY_NAME: dict[tuple[str, str], Imposer] = {
             "Attention": _keras_attention,
             "AdditiveAttention": _keras_attention,
             "MultiHeadAttention": _keras_heads,
-            "GroupQueryAttention": _keras_heads,
             "GroupedQueryAttention": _keras_heads,
         }.items()
     },

@@ -13,8 +13,8 @@ import numpy as np
 from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.function import Function
-from attrkit.adapters.outputs import difference_of
-from attrkit.errors import AttrkitError, ForwardMismatchError, InputError, MissingDependencyError, RefusedError
+from attrkit.adapters.outputs import check_same
+from attrkit.errors import AttrkitError, InputError, MissingDependencyError, RefusedError
 from attrkit.explained import Explained
 from attrkit.models import load_model
 from attrkit.question import Asked
@@ -161,12 +161,8 @@ def _adapter_of(model: ModelFile, job: Job) -> Adapter:
         # What was pickled is this process's own, and nobody changes it.
         adapter.frozen = True
         found = predictions_of(adapter, model.probe, model.asked, job.batch_size)
-        scale, difference = difference_of(model.prediction, found)
-        if not difference <= adapter.precision * scale:
-            raise ForwardMismatchError(
-                f"the model that a worker loaded from {model.path} predicts something else than yours, by "
-                f"{difference:.3g} (largest prediction {scale:.3g})"
-            )
+        what = f"the model that a worker loaded from {model.path} predicts something else than yours,"
+        check_same(model.prediction, found, adapter.precision, what)
         _LOADED.clear()
         _LOADED[key] = adapter
     return _LOADED[key]

@@ -1,16 +1,17 @@
 """One attention layer of a model, as the tests of this room change it."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
-from attrkit.adapters.outputs import difference_of
+from attrkit.adapters.outputs import check_same
 from attrkit.attention import find_readers
-from attrkit.attention.impose import explain_weights, find_imposers
-from attrkit.errors import ForwardMismatchError, InputError, RefusedError
-from attrkit.explained import Explained, explain_inputs
+from attrkit.attention.impose import explain_weights, find_imposers, only_call
+from attrkit.errors import InputError, RefusedError
+from attrkit.explained import explain_inputs
 from attrkit.layers import match_layers
 from attrkit.question import masks_of
 
@@ -29,7 +30,7 @@ class AttentionLayer(NamedTuple):
     queries : ndarray of bool of shape (sample, query), or None
         None where there are no queries.
     prediction : ndarray of shape (sample, output)
-    explained : Explained
+    labels : ndarray of shape (sample,)
     """
 
     model: Adapter
@@ -38,7 +39,21 @@ class AttentionLayer(NamedTuple):
     keys: np.ndarray
     queries: np.ndarray | None
     prediction: np.ndarray
-    explained: Explained
+    labels: np.ndarray
+
+    @property
+    def real(self) -> np.ndarray:
+        """Which weights are on real keys, of the shape of the weights."""
+        keys = self.keys.reshape(len(self.keys), *[1] * (self.weights.ndim - 2), self.keys.shape[-1])
+        return np.broadcast_to(keys, self.weights.shape)
+
+    def described(self) -> dict[str, Any]:
+        """Return the variables that stand beside every result, for `xarray.Dataset`."""
+        largest = mean_over_rows(np.where(self.real, self.weights, 0).max(-1), self.queries)
+        return {
+            "largest_weight": ("sample", largest, {"long_name": "largest weight of a row"}),
+            "prediction": (("sample", "output"), self.prediction),
+        }
 
 
 def read_layer(
@@ -62,16 +77,18 @@ def read_layer(
     with adapter.left_as_found():
         path = _path_of(asked, layer)
         prediction, readings = asked.read(x, {path: find_readers(asked.layers())[path]})
-        calls = [call for call in readings.get(path, []) if "attention" in call]
-        if len(calls) != 1:
-            raise RefusedError(
-                f"layer {path!r} gives weights {len(calls)} times in a pass; one call is needed to impose others"
-            )
+        call = only_call(path, readings.get(path, []))
         masks = masks_of(asked, explained, x, mask)
         layer_of = explain_weights(asked, x, path)
-        found = _labelled(calls[0], masks.get(explained.primary))
-        _check(layer_of, found[0], prediction, path)
-    return AttentionLayer(layer_of, path, *found, prediction, explained)
+        weights, keys, queries = _labelled(call, masks.get(explained.primary))
+        rows = np.arange(min(len(weights), 16))
+        check_same(
+            *(prediction[rows], layer_of.predict(weights[rows], sample=rows), layer_of.precision),
+            f"with its own weights imposed on {path!r} the model predicts something else,",
+            "; what it does with them is not what is known of such layers",
+        )
+    labels = explained.main["sample"].values
+    return AttentionLayer(layer_of, path, weights, keys, queries, prediction, labels)
 
 
 def _path_of(model: Adapter, layer: str | None) -> str:
@@ -88,7 +105,7 @@ def _path_of(model: Adapter, layer: str | None) -> str:
     return found[0]
 
 
-def _labelled(call: dict[str, np.ndarray], of_input: np.ndarray | None) -> tuple[Any, Any, Any]:
+def _labelled(call: Mapping[str, np.ndarray], of_input: np.ndarray | None) -> tuple[Any, Any, Any]:
     """Return weights, and which keys and queries are real: as the layer was told, or as the input is padded."""
     weights = call["attention"]
 
@@ -100,17 +117,6 @@ def _labelled(call: dict[str, np.ndarray], of_input: np.ndarray | None) -> tuple
 
     queries = real("query_mask", weights.shape[-2]) if weights.ndim > 2 else None
     return weights, real("key_mask", weights.shape[-1]), queries
-
-
-def _check(model: Adapter, weights: np.ndarray, prediction: np.ndarray, path: str) -> None:
-    rows = slice(0, min(len(weights), 16))
-    found = model.predict(weights[rows], sample=np.arange(len(weights))[rows])
-    scale, difference = difference_of(prediction[rows], found)
-    if not difference <= model.precision * scale:
-        raise ForwardMismatchError(
-            f"with its own weights imposed on {path!r} the model predicts something else, by {difference:.3g} (largest "
-            f"prediction {scale:.3g}); what it does with them is not what is known of such layers"
-        )
 
 
 def mean_over_rows(values: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
@@ -126,8 +132,3 @@ def mean_over_rows(values: np.ndarray, queries: np.ndarray | None) -> np.ndarray
     count = real.sum(1)
     total = np.where(real, values, 0).sum(1)
     return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-
-
-def along_keys(mask: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Bring a mask of shape (sample, key) to the axes of weights."""
-    return mask.reshape(len(mask), *[1] * (weights.ndim - 2), mask.shape[-1])

@@ -10,7 +10,7 @@ from attrkit.errors import InputError
 from attrkit.metrics._similarity import information_of
 from attrkit.schema import default_dims
 from attrkit.studies._outputs import apart, measure_of
-from attrkit.studies._weights import AttentionLayer, along_keys, mean_over_rows, read_layer
+from attrkit.studies._weights import AttentionLayer, mean_over_rows, read_layer
 
 _VALUES = 2**23
 """Weights that are searched for at once."""
@@ -104,22 +104,15 @@ def adversarial_attention(
         search = _Search(own, samples, n_starts=n_starts, seed=seed, epsilon=float(epsilon), measure=measure)
         parts.append(search.climb(n_steps, learning_rate))
     weights, divergence, change = (np.concatenate(values) for values in zip(*parts, strict=True))
-    keys = along_keys(own.keys, own.weights)
-    largest = np.where(keys, own.weights, 0).max(-1)
     dims = default_dims("attention", weights.ndim)
     return xr.Dataset(
         {
             "jensen_shannon": ("sample", divergence, {"long_name": "Jensen-Shannon divergence", "units": "bit"}),
             "output_change": ("sample", change, {"long_name": measure}),
             "attention": (dims, weights, {"long_name": "adversarial attention weight", "units": "1"}),
-            "largest_weight": (
-                "sample",
-                mean_over_rows(largest, own.queries),
-                {"long_name": "largest weight of a row"},
-            ),
-            "prediction": (("sample", "output"), own.prediction),
+            **own.described(),
         },
-        coords={"sample": own.explained.main["sample"].values},
+        coords={"sample": own.labels},
         attrs={
             "test": "adversarial attention",
             "layer": own.path,
@@ -145,7 +138,7 @@ class _Search:
         self.dtype = own.weights.dtype
         self.prediction = own.prediction[self.sample].astype(float)
         self.queries = None if own.queries is None else own.queries[samples]
-        self.real = np.broadcast_to(along_keys(own.keys, own.weights)[samples], self.own.shape)
+        self.real = own.real[samples]
         shape = self.own.shape[1:]
         starts = [np.random.default_rng([seed, i, k]).normal(size=shape) for i in samples for k in range(n_starts)]
         self.scores = np.stack(starts)

@@ -8,7 +8,7 @@ import xarray as xr
 from attrkit.adapters.terms import LazyRows
 from attrkit.checks import whole_number
 from attrkit.studies._outputs import apart, measure_of
-from attrkit.studies._weights import along_keys, mean_over_rows, read_layer
+from attrkit.studies._weights import read_layer
 
 
 def permute_attention(
@@ -70,11 +70,11 @@ def permute_attention(
     seed = whole_number(seed, "seed", least=0)
     own = read_layer(model, inputs, layer=layer, mask=mask, batch_size=batch_size, show_progress=show_progress)
     count = len(own.weights)
-    keys = along_keys(own.keys, own.weights)
+    real = own.real
 
     def shuffled(rows: np.ndarray) -> np.ndarray:
         made = [
-            _shuffle(own.weights[i], keys[i], seed, i, k) for i, k in zip(*divmod(rows, n_permutations), strict=True)
+            _shuffle(own.weights[i], real[i], seed, i, k) for i, k in zip(*divmod(rows, n_permutations), strict=True)
         ]
         return np.stack(made)
 
@@ -82,28 +82,21 @@ def permute_attention(
     found = own.model.predict(rows).reshape(count, n_permutations, -1)
     measure = measure_of(own.prediction)
     change = apart(found, own.prediction[:, None], measure)
-    largest = np.where(keys, own.weights, 0).max(-1)
-    labels = {"sample": own.explained.main["sample"].values}
     return xr.Dataset(
         {
             "output_change": (("sample", "permutation"), change, {"long_name": measure}),
             "median_output_change": ("sample", np.median(change, axis=1), {"long_name": f"median {measure}"}),
-            "largest_weight": (
-                "sample",
-                mean_over_rows(largest, own.queries),
-                {"long_name": "largest weight of a row"},
-            ),
-            "prediction": (("sample", "output"), own.prediction),
+            **own.described(),
         },
-        coords=labels,
+        coords={"sample": own.labels},
         attrs={"test": "permutation", "layer": own.path, "n_permutations": n_permutations, "seed": seed},
     )
 
 
-def _shuffle(weights: np.ndarray, keys: np.ndarray, seed: int, sample: int, number: int) -> np.ndarray:
+def _shuffle(weights: np.ndarray, real: np.ndarray, seed: int, sample: int, number: int) -> np.ndarray:
     """Shuffle each row of weights of shape ([head, ][query, ]key) over its real keys."""
     draws = np.random.default_rng([seed, sample, number]).random(weights.shape)
-    real = np.broadcast_to(keys, weights.shape)
+    real = np.broadcast_to(real, weights.shape)
     # Sorted by a draw, with padding last in its own place, real keys change places with real keys only.
     to = np.argsort(np.where(real, 0, 1), axis=-1, kind="stable")
     come = np.argsort(np.where(real, draws, 2), axis=-1, kind="stable")

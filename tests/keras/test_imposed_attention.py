@@ -6,8 +6,9 @@ import pytest
 from tensorflow import keras
 
 import attrkit
-from attrkit.attention.impose import explain_weights, find_imposers, hold_weights
+from attrkit.attention.impose import explain_weights, hold_weights
 from attrkit.errors import RefusedError
+from tests.imposed import weights_of
 from tests.keras.test_attention import randomise, sequence_model
 
 layers = keras.layers
@@ -39,14 +40,6 @@ KINDS = {
         layers.MultiHeadAttention(2, 4), call=lambda layer, x: layer(x, x, use_causal_mask=True)
     ),
 }
-
-
-def weights_of(model, x):
-    """Return adapter, path and weights."""
-    adapter = attrkit.adapt(model)
-    ds = attrkit.extract(adapter, x, "attention", show_progress=False)
-    (path,) = find_imposers(adapter.layers())
-    return adapter.configured(), path, ds["attention"].values
 
 
 @pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")

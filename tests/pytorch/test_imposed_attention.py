@@ -9,6 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification, GPT2Config, 
 import attrkit
 from attrkit.attention.impose import explain_weights, find_imposers, hold_weights
 from attrkit.errors import RefusedError
+from tests.imposed import weights_of
 
 
 class Heads(nn.Module):
@@ -42,14 +43,6 @@ KINDS = {
     "other keys": lambda: Heads(batch_first=True, kdim=6, vdim=6),
     "encoder": Encoder,
 }
-
-
-def weights_of(model, x):
-    """Return adapter, path and weights."""
-    adapter = attrkit.adapt(model)
-    ds = attrkit.extract(adapter, x, "attention", show_progress=False)
-    (path,) = find_imposers(adapter.layers())
-    return adapter.configured(), path, ds["attention"].values
 
 
 @pytest.mark.filterwarnings("ignore::attrkit.errors.AttentionWarning")
