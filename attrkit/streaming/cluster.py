@@ -1,5 +1,6 @@
 """Chunks spread over the workers of a Dask cluster, which write into one folder that they all see."""
 
+import hashlib
 import pickle
 import threading
 import uuid
@@ -34,6 +35,8 @@ class ModelFile:
     Attributes
     ----------
     path : Path
+    key : tuple
+        What tells this model from another, so that a worker loads it once.
     framework : str or None
         For a function: what it is made of.
     probe : Explained
@@ -45,13 +48,16 @@ class ModelFile:
     """
 
     path: Path
+    key: tuple[Any, ...]
     framework: str | None
     probe: Explained
     asked: Asked
     prediction: np.ndarray
 
 
-def file_of(model: Any, adapter: Adapter, folder: Path) -> tuple[Path, str | None]:
+def file_of(
+    model: Any, adapter: Adapter, folder: Path, probe: Explained, asked: Asked, prediction: np.ndarray
+) -> ModelFile:
     """Return a file that workers can load the model from; one in memory is written to the run's folder.
 
     Raises
@@ -60,23 +66,31 @@ def file_of(model: Any, adapter: Adapter, folder: Path) -> tuple[Path, str | Non
         If the model can neither be saved nor pickled.
     """
     if isinstance(model, str | Path):
-        return Path(model).absolute(), None
+        path = Path(model).absolute()
+        stamp = path.stat()
+        key: tuple[Any, ...] = (path, stamp.st_mtime_ns, stamp.st_size)
+        return ModelFile(path, key, None, probe, asked, prediction)
     own = adapter.model
+    framework = None
     try:
         if hasattr(own, "to_json") and hasattr(own, "save"):
             path = folder / "model.keras"
             own.save(path)
-            return path, None
-        from distributed.protocol.pickle import dumps
+            # Not of the file, which says when it was written.
+            key = ("keras", own.to_json(), digest_of(*own.get_weights()))
+        else:
+            from distributed.protocol.pickle import dumps
 
-        path = folder / "model.pickle"
-        path.write_bytes(dumps(own))
+            path, content = folder / "model.pickle", dumps(own)
+            path.write_bytes(content)
+            key = ("pickle", hashlib.sha256(content).hexdigest())
+            framework = adapter.framework if isinstance(adapter, Function) else None
     except Exception as err:  # Models fail in their own ways where they cannot be written.
         raise RefusedError(
             f"the model, a {type(own).__name__}, cannot be written to a file for the workers: {err}; save it, and pass "
             "the path of the file instead"
         ) from err
-    return path, adapter.framework if isinstance(adapter, Function) else None
+    return ModelFile(path, key, framework, probe, asked, prediction)
 
 
 def spread(client: Any, model: ModelFile, job: Job, chunks: Iterator[Chunk]) -> Iterator[dict[str, Any]]:
@@ -150,8 +164,7 @@ def _work(model: ModelFile, job: Job, chunk: Chunk) -> Any:
 
 
 def _adapter_of(model: ModelFile, job: Job) -> Adapter:
-    stamp = model.path.stat()
-    key = (model.path, stamp.st_mtime_ns, stamp.st_size, digest_of(model.prediction))
+    key = (*model.key, digest_of(model.prediction))
     if key not in _LOADED:
         if model.path.suffix == ".pickle":
             # Of the run's own folder, where the caller has just written it.

@@ -26,7 +26,7 @@ from attrkit.question import Asked
 from attrkit.store import ZARR, load
 from attrkit.streaming.by_sample import check_by_sample, check_independent
 from attrkit.streaming.chunk import DATA, Chunk, Job, explain, naming_samples, predictions_of, run_chunk
-from attrkit.streaming.cluster import ModelFile, check_client, file_of, spread
+from attrkit.streaming.cluster import check_client, file_of, spread
 from attrkit.streaming.finish import finish
 from attrkit.streaming.identity import (
     describe_asked,
@@ -125,8 +125,7 @@ def stream(
     if client is None:
         done = (run_chunk(adapter, job, chunk) for chunk in _with_room(chunks, job))
     else:
-        path, framework = file_of(model, adapter, folder)
-        file = ModelFile(path, framework, source.peek, few, prediction)
+        file = file_of(model, adapter, folder, source.peek, few, prediction)
         done = spread(client, file, job, _with_room(chunks, job))
     markers = _watched(done, folder, name, source.count, show=show_progress)
     if source.count is None:

@@ -121,6 +121,27 @@ def test_a_net_goes_to_the_workers_by_its_file(client, net, tmp_path):
     assert contents(tmp_path / "file.zarr") == contents(tmp_path / "net.zarr")
 
 
+def loaded():
+    from attrkit.streaming.cluster import _LOADED
+
+    return [id(adapter) for adapter in _LOADED.values()]
+
+
+def test_a_worker_loads_a_net_in_memory_once_and_again_when_its_weights_change(client, net, tmp_path):
+    def run(net, name):
+        asked = {"batch_size": 7, "show_progress": False, "chunk_size": 7}
+        attrkit.extract(net, inputs(), "gradient", **asked, store=tmp_path / f"{name}.zarr", client=client)
+        return client.run(loaded)
+
+    from tensorflow import keras
+
+    other = keras.models.clone_model(net)
+    other.set_weights([w * 1.5 for w in net.get_weights()])
+    first, again, changed = run(net, "first"), run(net, "again"), run(other, "other")
+    assert first == again
+    assert all(len(ids) == 1 and ids != changed[worker] for worker, ids in first.items())
+
+
 def test_a_worker_with_another_model_stops_the_run(client, net, tmp_path):
     from tensorflow import keras
 
