@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.adapters._parameters import Place, learnt_of, with_cotangents
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import no_path
 from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
@@ -31,6 +32,10 @@ class JaxAdapter(Adapter):
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], Any]:
         """Run the model once, as `_forward` does, on these arrays in the place of its own; return what they become."""
         return *self._forward(feed, readers, training), state
+
+    def _places_of(self, arrays: Sequence[Any]) -> tuple[int, ...]:
+        """Return where in the state these arrays of the model are."""
+        raise NotImplementedError
 
     def _set_state(self, state: Any) -> None:
         """Give the model the arrays that a pass left."""
@@ -104,6 +109,20 @@ class JaxAdapter(Adapter):
         )
         named = [(name, self._array(value)) for name, value in outputs.items()]
         return named, {key: self._array(values) for key, values in gradients.items()}
+
+    def _parameter_gradient(
+        self,
+        feed: Feed,
+        readers: Mapping[str, Reader],
+        places: tuple[Place, ...],
+        cotangents: Sequence[np.ndarray],
+        way: str,
+    ) -> dict[str, np.ndarray]:
+        learnt = learnt_of(self)
+        at = self._places_of(list(learnt.values()))
+        key = ("parameters", tuple(readers.items()), places, at)
+        slopes = self._run_compiled(key, _parameter_gradient, (readers, places, at), feed, list(cotangents))
+        return {name: self._array(slope) for name, slope in zip(learnt, slopes, strict=True)}
 
     def _laid_flat(self, outputs: dict[str, Any]) -> Any:
         """Lay outputs flat as `Adapter.predict` does."""
@@ -192,6 +211,26 @@ def _rewritten(
 
     gradients, outputs = adapter._jax.grad(picked, has_aux=True)(floating)
     return outputs, gradients
+
+
+def _parameter_gradient(
+    adapter: JaxAdapter,
+    readers: Mapping[str, Reader],
+    places: tuple[Place, ...],
+    at: tuple[int, ...],
+    state: Any,
+    feed: Any,
+    cotangents: Any,
+) -> Any:
+    def weighted(learnt: Any) -> Any:
+        whole = list(state)
+        for i, values in zip(at, learnt, strict=True):
+            whole[i] = values
+        outputs, found, _ = adapter._forward_with(whole, feed, readers, False)
+        pairs = with_cotangents(adapter._laid_flat(outputs), found, places, cotangents)
+        return sum((value * weight.astype(value.dtype)).sum() for value, weight in pairs)
+
+    return adapter._jax.grad(weighted)([state[i] for i in at])
 
 
 def _by_row(values: Any, like: Any) -> Any:

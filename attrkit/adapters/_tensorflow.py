@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.adapters._parameters import Place, learnt_of, not_reached, with_cotangents
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.memory import is_out_of_memory
 from attrkit.adapters.outputs import no_path
@@ -130,6 +131,21 @@ class TensorFlowAdapter(Adapter):
         named = [(name, self._array(value)) for name, value in outputs.items()]
         return named, {key: self._array(values) for key, values in gradients.items()}
 
+    def _parameter_gradient(
+        self,
+        feed: Feed,
+        readers: Mapping[str, Reader],
+        places: tuple[Place, ...],
+        cotangents: Sequence[np.ndarray],
+        way: str,
+    ) -> dict[str, np.ndarray]:
+        learnt = learnt_of(self)
+        names, arguments = tuple(feed), [*feed.values(), *cotangents]
+        key = ("parameters", names, tuple(readers.items()), places, tuple(learnt))
+        held = (names, readers, places, tuple(learnt.values()))
+        slopes = self._run_compiled(key, _parameter_gradient, held, arguments, xla=way == "xla")
+        return {name: self._array(slope) for name, slope in zip(learnt, slopes, strict=True)}
+
 
 # ---- what is traced: functions of the adapter, what it is lent for the trace, and tensors ----------------------
 
@@ -208,6 +224,43 @@ def _rewritten(
         picked = adapter._tf.gather(adapter._laid_flat(outputs), target, batch_dims=1)
     gradients = tape.gradient(picked, watched)
     return outputs, {key: values for key, values in gradients.items() if values is not None}
+
+
+def _parameter_gradient(
+    adapter: TensorFlowAdapter,
+    names: tuple[str, ...],
+    readers: Mapping[str, Reader],
+    places: tuple[Place, ...],
+    learnt: tuple[Any, ...],
+    *arguments: Any,
+) -> Any:
+    tf = adapter._tf
+    unconverted = tf.autograph.experimental.do_not_convert
+    feed, cotangents = _by_name(names, arguments[: len(names)]), arguments[len(names) :]
+    # Those of Keras 3 hold one of TensorFlow.
+    variables = [one if isinstance(one, tf.Variable) else one.value for one in learnt]
+
+    @unconverted
+    def weighted(outputs: Any, found: Any) -> Any:
+        pairs = with_cotangents(adapter._laid_flat(outputs), found, places, cotangents)
+        return tf.add_n([tf.cast(tf.reduce_sum(v * tf.cast(c, v.dtype)), pairs[0][0].dtype) for v, c in pairs])
+
+    @unconverted
+    def slopes_of(tape: Any, total: Any) -> list[Any]:
+        slopes = tape.gradient(total, variables)
+        if all(slope is None for slope in slopes):
+            raise not_reached()
+        # Of a table of words, a gradient is the rows that were looked up.
+        return [
+            tf.zeros_like(v) if slope is None else tf.convert_to_tensor(slope)
+            for v, slope in zip(variables, slopes, strict=True)
+        ]
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(variables)
+        outputs, found = adapter._forward(feed, readers, False)
+        total = weighted(outputs, found)
+    return slopes_of(tape, total)
 
 
 def _by_name(names: Sequence[str], tensors: Sequence[Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Forward passes and path gradients on torch: eager, on the model's device, sums kept there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from attrkit.adapters._parameters import Place, learnt_of, not_reached, with_cotangents
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.memory import is_out_of_memory
 from attrkit.adapters.outputs import no_path
@@ -122,6 +123,41 @@ class TorchAdapter(Adapter):
 
     def _path_end(self, sums: Any) -> Feed:
         return {name: self._array(total) for name, total in sums[3].items()}
+
+    def _parameter_gradient(
+        self,
+        feed: Feed,
+        readers: Mapping[str, Reader],
+        places: tuple[Place, ...],
+        cotangents: Sequence[np.ndarray],
+        way: str,
+    ) -> dict[str, np.ndarray]:
+        torch, learning = self._torch, self._learning()
+        learnt = {name: self._tensor_of(array) for name, array in learnt_of(self).items()}
+        with torch.inference_mode(False), torch.enable_grad():
+            given = self._tensors(feed)
+            outputs, found = learning._run(given, readers, False)
+            weights = [torch.tensor(values, device=self._device) for values in cotangents]
+            pairs = with_cotangents(self._laid_flat(outputs), found, places, weights)
+            total = sum((value * weight.to(value)).sum() for value, weight in pairs)
+            if not total.requires_grad:
+                raise not_reached()
+            with learning._as_in_pass(given, readers, False):
+                slopes = torch.autograd.grad(total, list(learnt.values()), allow_unused=True)
+        if all(slope is None for slope in slopes):
+            raise not_reached()
+        return {
+            name: self._array(torch.zeros_like(tensor) if slope is None else slope)
+            for (name, tensor), slope in zip(learnt.items(), slopes, strict=True)
+        }
+
+    def _learning(self) -> Self:
+        """Return this adapter, with parameters that are no constants in its passes."""
+        return self
+
+    def _tensor_of(self, array: Any) -> Any:
+        """Return the tensor of one of the arrays that the model holds."""
+        return array
 
     def _laid_flat(self, outputs: dict[str, Any]) -> Any:
         """Lay outputs flat as `Adapter.predict` does."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from attrkit.adapters import _parameters
 from attrkit.adapters._feeds import rows_of
 from attrkit.adapters._pace import Pace, first_size, run_passes
 from attrkit.adapters._readings import by_sample, joined
@@ -30,6 +31,7 @@ from attrkit.adapters.terms import (
     Layer,
     LazyRows,
     Noise,
+    Parameter,
     PathRows,
     Question,
     Reader,
@@ -367,6 +369,87 @@ class Adapter(ABC):
             self._run_batches(x, "forward", run, key=tuple(readers.items()))
         return np.concatenate(predictions), joined(readings)
 
+    def parameters(self) -> dict[str, Parameter]:
+        """Return copies of what the model has learnt, by the path of the layer and the array's own name.
+
+        Layers come in the order of `layers`, after the model itself. An array that several layers share is there once,
+        where it comes first. Frozen arrays are there too, averages and seeds are not.
+
+        Raises
+        ------
+        RefusedError
+            If the model does not show its parameters.
+        """
+        return _parameters.parameters_of(self)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of all arrays that the model holds, by name: parameters, averages, states of generators."""
+        return _parameters.state_of(self)
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Set arrays of the model, any of those that `state` names; no pass that is compiled becomes stale.
+
+        Raises
+        ------
+        InputError
+            If the model holds no array of that name, or one of another shape; nothing is set then.
+        """
+        _parameters.assign(self, values)
+
+    def state_kept(self) -> AbstractContextManager[None]:
+        """Put all arrays of the model back when the block ends, bit for bit, whatever was raised in it.
+
+        Other threads that read layers of a model, or set arrays of one, wait until then.
+        """
+        return _parameters.state_kept(self)
+
+    def parameter_gradient(
+        self,
+        x: Parts,
+        output_cotangent: np.ndarray,
+        *,
+        readers: Mapping[str, Reader] | None = None,
+        reading_cotangents: Readings | None = None,
+        sample: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        r"""Return the gradient with respect to the parameters of what the model gives, weighted and added up.
+
+        .. math:: G = \nabla_\theta \Big( \sum_{ij} c_{ij} f_j(x_i; \theta) + \sum_k d_k r_k(x; \theta) \Big)
+
+        With the derivatives of a loss as cotangents it is the gradient of the loss.
+
+        Parameters
+        ----------
+        x : Parts of shape (sample, timestep[, channel])
+            Token ids too.
+        output_cotangent : ndarray of shape (sample, output)
+            :math:`c`, for the outputs laid flat.
+        readers : mapping of layer path to Reader, optional
+        reading_cotangents : dict, optional
+            :math:`d`, in the form and of the shapes of what `read` returns; what is left out counts as 0.
+        sample : ndarray of int of shape (sample,), optional
+            Which samples `x` holds, if not all in order: the model's other inputs are theirs.
+
+        Returns
+        -------
+        dict of str to ndarray
+            For each parameter that is not frozen, by the names of `parameters`; 0 for one that nothing depends on. The
+            model runs as it does for `predict`: no dropout, averages as they are.
+
+        Raises
+        ------
+        RefusedError
+            If the model has no gradient, no parameters, or only frozen ones.
+        InputError
+            If a cotangent has another shape than what it is for.
+        """
+        return _parameters.parameter_gradient(
+            *(self, x, output_cotangent),
+            readers=readers or {},
+            reading_cotangents=reading_cotangents or {},
+            sample=sample,
+        )
+
     def left_as_found(self) -> AbstractContextManager[Any]:
         """Put back, when the block ends, what the model's own passes have changed of it."""
         return nullcontext()
@@ -576,6 +659,19 @@ class Adapter(ABC):
         """Return what compiled functions of the model hold for, beside its weights; None if that is not known."""
         return None
 
+    def _held(self) -> list[_parameters.Held]:
+        """Return all arrays of the model, each once, in the order of layers."""
+        raise RefusedError(
+            f"{type(self).__name__} does not show what its model holds; Keras models and torch modules do"
+        )
+
+    def _fetch(self, array: Any) -> np.ndarray:
+        """Return a copy of one of those that `_held` gives, in a type that numpy has and that loses nothing."""
+        raise NotImplementedError
+
+    def _put(self, array: Any, values: np.ndarray) -> None:
+        raise NotImplementedError
+
     @abstractmethod
     def _state_restored(self) -> AbstractContextManager[None]:
         """Put back, when the block ends, what a pass moves in the model: moving averages, states of generators."""
@@ -619,6 +715,17 @@ class Adapter(ABC):
         self, feed: Feed, leaves: Feed, rewrite: Rewrite, target: np.ndarray, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Feed]:
         """Run one batch: the outputs by name, and gradients for what of feed and leaves is a number and reached."""
+        raise NotImplementedError
+
+    def _parameter_gradient(
+        self,
+        feed: Feed,
+        readers: Mapping[str, Reader],
+        places: tuple[_parameters.Place, ...],
+        cotangents: Sequence[np.ndarray],
+        way: str,
+    ) -> dict[str, np.ndarray]:
+        """Run one batch: gradients by name; cotangents are those of the outputs, and of what is read at each place."""
         raise NotImplementedError
 
     @abstractmethod

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters._jax import JaxAdapter
+from attrkit.adapters._parameters import Held
 from attrkit.adapters._shared import Shared
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import Feed, Layer, Reader, Readings
@@ -45,6 +46,12 @@ class Function(Adapter):
 
     def layers(self) -> list[Layer]:  # noqa: D102
         return []
+
+    def _held(self) -> list[Held]:
+        raise RefusedError(
+            f"{self.describe()['model']} is a function, which does not show its parameters; give the Keras model or "
+            "the torch module that it calls"
+        )
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         return self.model(*args, **kwargs)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -13,6 +13,7 @@ import numpy as np
 from attrkit.adapters._feeds import with_imposed
 from attrkit.adapters._interception import intercepted
 from attrkit.adapters._jax import JaxAdapter
+from attrkit.adapters._parameters import Held
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters._torch import TorchAdapter
@@ -109,6 +110,32 @@ class KerasModel(Adapter):
             nth = seen[entry.path]
             found.append(entry if nth == 1 else entry._replace(path=f"{entry.path}#{nth}"))
         return found
+
+    def _held(self) -> list[Held]:
+        own_list = "_trainable_variables" if self.is_keras_3 else "_trainable_weights"
+        every = self.model._flatten_layers()
+        learnt = {id(v) for layer in every for v in getattr(layer, own_list, ())}
+        training = {id(v) for v in self.model.trainable_variables}
+        held, seen = [], set()
+        for path, layer in [("", self.model), *((entry.path, entry.layer) for entry in self._all_layers())]:
+            # What is inside a recurrent layer is its own: cells have no path.
+            inner = [] if hasattr(layer, "cell") else layer._flatten_layers(recursive=False, include_self=False)
+            of_others = {id(v) for one in inner for v in one.variables}
+            for v in layer.variables:
+                if id(v) not in seen and id(v) not in of_others:
+                    seen.add(id(v))
+                    name = str(v.name).split("/")[-1].split(":")[0]
+                    held.append(Held(path, name, id(v) in learnt, id(v) not in training, v))
+        return held
+
+    def _fetch(self, array: Any) -> np.ndarray:
+        # On torch, numpy shares the memory of the variable.
+        values = np.array(array.numpy())
+        # numpy has no bfloat16 of its own, whose numbers float32 holds too.
+        return values if values.dtype.kind in "biufc" else values.astype("float32")
+
+    def _put(self, array: Any, values: np.ndarray) -> None:
+        array.assign(values)
 
     def _structure(self) -> Hashable:
         layers = self.model._flatten_layers()
@@ -207,7 +234,7 @@ class KerasModel(Adapter):
 
     @contextmanager
     def _state_restored(self) -> Iterator[None]:
-        state = [(v, v.numpy()) for v in self.model.non_trainable_variables]
+        state = [(v, self._fetch(v)) for v in self.model.non_trainable_variables]
         try:
             yield
         finally:
@@ -249,6 +276,10 @@ class KerasOnJax(KerasModel, JaxAdapter):
             after = [scope.get_current_value(variable) for variable in variables]
         return outputs, found, after
 
+    def _places_of(self, arrays: Sequence[Any]) -> tuple[int, ...]:
+        numbers = {id(variable): i for i, variable in enumerate(self.model.variables)}
+        return tuple(numbers[id(array)] for array in arrays)
+
     def _set_state(self, state: Any) -> None:
         for variable, value in zip(self.model.variables, state, strict=True):
             if not variable.trainable:
@@ -267,6 +298,9 @@ class KerasOnTorch(KerasModel, TorchAdapter):
     def _interception(self) -> dict[str, Any]:
         # Inside torch.vmap a tensor stands for many, and has no values of its own.
         return {"outside": lambda: self._torch._C._functorch.maybe_current_level() is not None}
+
+    def _tensor_of(self, array: Any) -> Any:
+        return array.value
 
 
 def adapt(model: Any) -> Adapter:

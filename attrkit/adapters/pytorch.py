@@ -1,5 +1,6 @@
 """torch modules: recurrent, convolutional, attention, anything that maps tensors with samples first to such tensors."""
 
+import copy
 import inspect
 import shutil
 import warnings
@@ -7,12 +8,13 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, cached_property
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from attrkit.adapters._feeds import rows_of, with_imposed
 from attrkit.adapters._interception import LOCK, intercepted
+from attrkit.adapters._parameters import Held
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import Adapter
@@ -45,6 +47,8 @@ class TorchModule(TorchAdapter):
     """
 
     framework = "torch"
+    # Whether the weights of recurrent functions are differentiated with respect to.
+    learns = False
 
     def __init__(self, model: Any) -> None:
         # What torch.compile wraps is the same module, with layers that can be read.
@@ -97,6 +101,24 @@ class TorchModule(TorchAdapter):
             if path and not isinstance(module, (self._torch.jit.ScriptModule, *held))
         ]
 
+    def _held(self) -> list[Held]:
+        held, seen = [], set()
+        for path, module in self.model.named_modules():
+            own = [(name, p, True) for name, p in module.named_parameters(recurse=False)]
+            own += [(name, b, False) for name, b in module.named_buffers(recurse=False)]
+            for name, tensor, learnt in own:
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    held.append(Held(path, name, learnt, not tensor.requires_grad, tensor))
+        return held
+
+    def _fetch(self, array: Any) -> np.ndarray:
+        return self._array(array).copy()
+
+    def _put(self, array: Any, values: np.ndarray) -> None:
+        with self._torch.inference_mode(array.is_inference()), self._torch.no_grad():
+            array.copy_(self._torch.tensor(values))
+
     def _structure(self) -> Hashable:
         # In which mode it is does not matter: passes put it into theirs.
         return settings_of(self.model.modules(), besides={"training"})
@@ -105,7 +127,7 @@ class TorchModule(TorchAdapter):
     def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
         with ExitStack() as stack:
             stack.enter_context(_mode_of(self.model, training))
-            mode = stack.enter_context(_function_mode()(training, self.question.logits))
+            mode = stack.enter_context(_function_mode()(training, self.question.logits, self.learns))
             stand_ins = with_imposed(self._in_own_dtype(feed), readers, self.question.imposed)
             found = stack.enter_context(intercepted("forward", self.layers, stand_ins))
             yield mode.softmax, found
@@ -137,6 +159,11 @@ class TorchModule(TorchAdapter):
         # wrapper that is kept would keep the model.
         with _mode_of(self.model, False):
             return self._named(self._torch.compile(self.model)(*positional, **named), [])
+
+    def _learning(self) -> Self:
+        other = copy.copy(self)
+        other.learns = True
+        return other
 
     def try_rewrite(self, x: Parts, rewrite: Rewrite) -> None:
         """Run the first samples with another backward pass: only a run shows what it refuses."""
@@ -270,18 +297,20 @@ def _function_mode() -> Any:
     class SeenFunctions(TorchFunctionMode):
         """Sees the functions of this thread only. While it is on, fused attention, which gives no weights, is off."""
 
-        def __init__(self, training: bool, logits: bool) -> None:
+        def __init__(self, training: bool, logits: bool, learns: bool) -> None:
             super().__init__()
             self.training = training
             self.logits = logits
+            self.learns = learns
             self.softmax: list[tuple[Any, Any]] = []
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
             kwargs = kwargs or {}
             if name in _RECURRENT and torch.is_grad_enabled():
-                # Its backward pass would compute gradients of its weights too, and throw them away.
-                args = tuple(_as_constants(arg) if isinstance(arg, list) else arg for arg in args)
+                if not self.learns:
+                    # Its backward pass would compute gradients of its weights too, and throw them away.
+                    args = tuple(_as_constants(arg) if isinstance(arg, list) else arg for arg in args)
                 args = args if self.training else _recurrent_with_gradient(args)
             result = func(*args, **kwargs)
             if self.logits and name in _SOFTMAX:

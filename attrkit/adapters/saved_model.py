@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from attrkit.adapters._parameters import Held
 from attrkit.adapters._tensorflow import TensorFlowAdapter
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import Layer, Reader
@@ -17,8 +18,8 @@ HANDLES = ("tensorflow.python.saved_model.load",)
 _SERVING = ("serving_default", "serve")
 
 _WITHOUT_LAYERS = (
-    "a SavedModel is a program without layers: nothing inside it can be read, attention neither; load the model from "
-    "its .keras or .h5 file instead, or, if Keras 2 saved it, with TF_USE_LEGACY_KERAS=1"
+    "a SavedModel is a program without layers: nothing inside it can be read or changed, attention neither; load the "
+    "model from its .keras or .h5 file instead, or, if Keras 2 saved it, with TF_USE_LEGACY_KERAS=1"
 )
 
 
@@ -57,6 +58,9 @@ class SavedModel(TensorFlowAdapter):
         return id(self._serving)
 
     def layers(self) -> list[Layer]:  # noqa: D102
+        raise RefusedError(_WITHOUT_LAYERS)
+
+    def _held(self) -> list[Held]:
         raise RefusedError(_WITHOUT_LAYERS)
 
     def _forward(

@@ -21,6 +21,19 @@ class Layer(NamedTuple):
     layer: Any
 
 
+class Parameter(NamedTuple):
+    """One array that a model has learnt, as `Adapter.parameters` names it.
+
+    ``layer`` is the path of its layer, ``""`` where it is the model's own, ``name`` its name there, ``values`` a copy;
+    ``frozen`` says that training leaves it as it is.
+    """
+
+    layer: str
+    name: str
+    values: np.ndarray
+    frozen: bool
+
+
 class Call(NamedTuple):
     """One call of a layer, seen from inside a forward pass; ``original`` is the layer's own ``call``."""
 
