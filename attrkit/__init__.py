@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attrkit import metrics as metrics
     from attrkit import plot as plot
     from attrkit import studies as studies
+    from attrkit.studies import study as study
 
 __version__ = _installed_version("attrkit")
 
@@ -37,4 +38,6 @@ def __getattr__(name: str) -> _Any:
     # matplotlib is loaded with the first plot, not with attrkit; so is what the others need.
     if name in ("datasets", "metrics", "plot", "studies"):
         return _import_module(f"attrkit.{name}")
+    if name == "study":
+        return _import_module("attrkit.studies").study
     raise AttributeError(f"module 'attrkit' has no attribute {name!r}")

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters import adapt
 from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
-from attrkit.explained import explain_inputs
 from attrkit.inputs import label_inputs, read_array
+from attrkit.metrics._accuracy import predictions_of, scores_of
 from attrkit.metrics._case import RANK_BY, how_recorded, scores_of_items
 from attrkit.metrics._draws import OPERATOR, generator
 from attrkit.metrics._operators import Background, Operator, find_operators, make_background, replaced
@@ -165,9 +164,8 @@ def roar(
         ranking = at if at < len(fit.names) else at + i
         cut = [side.without(ranking, points.labels[share], put, own) for side, own in sides]
         model = model_factory(cut[0], fit.labels.copy(), numbers[i])
-        out[slice(None) if share == 0 else at, share, i] = _scored(
-            model, cut[1], held_out.labels, threshold, batch_size
-        )
+        outputs = predictions_of(model, cut[1], batch_size)
+        out[slice(None) if share == 0 else at, share, i] = scores_of(outputs, held_out.labels, threshold)
     undefined, left = (side.ranked.undefined[: len(names)] for side in (held_out, fit))
     out[np.broadcast_to(undefined[:, None, None], out.shape)] = np.nan
     classes = held_out.labels.dtype.kind in "iu"
@@ -260,22 +258,6 @@ def _read_split(
     places = ranked.places(np.arange(len(array)))
     names = [str(one) for one in scores["extractor"].values]
     return _Split(array.values, labels, real, array["sample"].values, names, ranked, places, seed)
-
-
-def _scored(model: Any, inputs: np.ndarray, labels: np.ndarray, threshold: float, batch_size: int | None) -> np.ndarray:
-    """Return what a model gets right of each sample, or by how much it is wrong."""
-    adapter = adapt(model)
-    explained = explain_inputs(adapter, inputs)
-    own = adapter.configured(batch_size=batch_size, question=explained.question())
-    with adapter.left_as_found():
-        outputs = own.predict(explained.parts()).astype(float)
-    if labels.dtype.kind in "iu":
-        told = outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0] > threshold
-        return np.asarray(told == labels, float)
-    wanted = labels.reshape(len(labels), -1)
-    if wanted.shape != outputs.shape:
-        raise InputError(f"the model gives {outputs.shape[1]} values a sample, the labels have {wanted.shape[1]}")
-    return np.asarray(np.abs(outputs - wanted).mean(axis=1))
 
 
 def _bar(jobs: list[Any], show_progress: bool) -> Any:

@@ -1,4 +1,7 @@
 """Do attention and attribution agree, and which of them is faithful? The tests of the literature, one function each."""
 
+from attrkit.studies._case import Case as Case
 from attrkit.studies.adversarial import adversarial_attention as adversarial_attention
+from attrkit.studies.open_study import open_study as open_study
 from attrkit.studies.permutation import permute_attention as permute_attention
+from attrkit.studies.study import study as study

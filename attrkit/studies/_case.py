@@ -1,0 +1,71 @@
+"""What a study asks of all models alike, and what a test is given: one trained model, and what is said of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attrkit.adapters.base import Adapter
+from attrkit.studies._splits import Split
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of all models alike; `study` says what each means."""
+
+    factory: Callable[..., Any]
+    train: Split
+    test: Split
+    rows: np.ndarray
+    methods: dict[str, tuple[Any, dict[str, Any]]]
+    gate: float | str | None
+    target: Any
+    baseline: Any
+    logits: bool | str
+    how: dict[str, Any]
+    batch_size: int | None
+
+    @cached_property
+    def explained(self) -> Split:
+        """The samples of the test data that are explained."""
+        return self.test.some(self.rows)
+
+    @property
+    def quiet(self) -> dict[str, Any]:
+        """What functions that ask a model are given."""
+        return {"batch_size": self.batch_size, "show_progress": False}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a test is given: the model of one seed, and what extractors say of it.
+
+    Attributes
+    ----------
+    model : Adapter
+    seed : int
+        What the factory was given.
+    results : dict of str to Dataset
+        Of every extractor that was not refused.
+    asked : Asked
+        What is the same for all seeds: ``train``, ``test`` and ``explained`` data, the ``factory``, ``how`` results are
+        brought to one shape.
+    """
+
+    model: Adapter
+    seed: int
+    results: dict[str, xr.Dataset]
+    asked: Asked
+
+    @property
+    def inputs(self) -> xr.DataArray:
+        """What is explained, of dims (sample, timestep[, channel])."""
+        return self.asked.explained.inputs
+
+    @property
+    def at_layer(self) -> dict[str, Any]:
+        """What functions that change the weights of one layer are given."""
+        return {"layer": self.asked.how["layer"], **self.asked.quiet}

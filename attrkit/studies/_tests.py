@@ -1,0 +1,104 @@
+"""The tests of a study, by name: each asks one thing of the model of one seed, or of those of all seeds."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from attrkit.errors import InputError, RefusedError
+from attrkit.metrics import agreement, faithfulness, ground_truth, self_agreement
+from attrkit.studies._case import Case
+from attrkit.studies.adversarial import adversarial_attention
+from attrkit.studies.permutation import permute_attention
+
+
+class Test(NamedTuple):
+    """A test, and what it is about.
+
+    Attributes
+    ----------
+    run : callable
+    about : {"model", "results", "seeds"}
+        The model of one seed; what extractors say of it; what they say of the models of all seeds.
+    """
+
+    run: Callable[..., xr.Dataset]
+    about: str
+
+
+def _agreement(case: Case, *, n_random: int = 20, **options: Any) -> xr.Dataset:
+    return agreement(case.results, **{**case.asked.how, "n_random": n_random, **options})
+
+
+def _permutation(case: Case, **options: Any) -> xr.Dataset:
+    return permute_attention(case.model, case.inputs, **{**case.at_layer, **options})
+
+
+def _adversarial(case: Case, *, epsilon: float = 0.01, **options: Any) -> xr.Dataset:
+    return adversarial_attention(case.model, case.inputs, epsilon=epsilon, **{**case.at_layer, **options})
+
+
+def _faithfulness(case: Case, **options: Any) -> xr.Dataset:
+    asked = {**case.asked.how, **case.asked.quiet, **options}
+    # It draws random rankings of its own, several a sample.
+    results = {name: ds for name, ds in case.results.items() if name != "random"}
+    return faithfulness(case.model, results, inputs=case.inputs, **asked)
+
+
+def _ground_truth(case: Case, **options: Any) -> xr.Dataset:
+    saliency, how = case.asked.explained.saliency, case.asked.how
+    if saliency is None:
+        raise RefusedError("which cells matter is not known: the test data have no variable saliency")
+    if how["channels"] is not None and "channel" in saliency.dims:
+        # Scores are of timesteps, and so is the truth: a timestep matters if one of its channels does.
+        saliency = saliency.any("channel")
+    return ground_truth(case.results, saliency, **{**how, **options})
+
+
+def _seed_variance(
+    results: Mapping[int, Mapping[str, xr.Dataset]], how: Mapping[str, Any], **options: Any
+) -> xr.Dataset:
+    if len(results) < 2:
+        raise RefusedError("one seed is left, and by how much seeds differ is known from two on")
+    return self_agreement(results, **{**how, **options})
+
+
+TESTS = {
+    "agreement": Test(_agreement, "results"),
+    "permutation": Test(_permutation, "model"),
+    "adversarial": Test(_adversarial, "model"),
+    "faithfulness": Test(_faithfulness, "results"),
+    "ground_truth": Test(_ground_truth, "results"),
+    "seed_variance": Test(_seed_variance, "seeds"),
+}
+"""In the order in which they are done."""
+
+
+def read_tests(tests: Any, *, truth: bool) -> dict[str, tuple[Test, dict[str, Any]]]:
+    """Return the tests that are asked for, each with its options; all that there is an answer to, if none are named.
+
+    `truth` says whether it is known what matters.
+
+    Raises
+    ------
+    InputError
+        If one is not known.
+    """
+    if tests is None:
+        return {name: (test, {}) for name, test in TESTS.items() if truth or name != "ground_truth"}
+    if isinstance(tests, str):
+        raise InputError(f"tests={tests!r} is text; give a list of names, or a mapping of names to options")
+    given = dict(tests) if isinstance(tests, Mapping) else {name: {} for name in tests}
+    found: dict[str, tuple[Test, dict[str, Any]]] = {}
+    for name, value in given.items():
+        if name in TESTS and (value is None or isinstance(value, Mapping)):
+            found[name] = TESTS[name], dict(value or {})
+        elif callable(value) and name not in TESTS and str(name).isidentifier():
+            found[name] = Test(value, "results"), {}
+        else:
+            raise InputError(
+                f"test {name!r} with {value!r} is not known; accepted are {', '.join(TESTS)}, each with a mapping of "
+                "its options, or another plain name with a function of a case"
+            )
+    order = [*TESTS, *(name for name in found if name not in TESTS)]
+    return {name: found[name] for name in order if name in found}
