@@ -45,7 +45,8 @@ class Case:
 
     Attributes
     ----------
-    model : Adapter
+    load : callable
+        Returns the trained model.
     seed : int
         What the factory was given.
     results : dict of str to Dataset
@@ -55,10 +56,15 @@ class Case:
         brought to one shape.
     """
 
-    model: Adapter
+    load: Callable[[], Adapter]
     seed: int
     results: dict[str, xr.Dataset]
     asked: Asked
+
+    @property
+    def model(self) -> Adapter:
+        """The trained model; trained again only where a test asks for it and the study was stopped in between."""
+        return self.load()
 
     @property
     def inputs(self) -> xr.DataArray:

@@ -90,7 +90,7 @@ def _of_seed(steps: Steps, asked: Asked, tests: Tests, seed: int) -> Explained |
             continue
 
         def ask(test: Test = test, options: dict[str, Any] = options) -> xr.Dataset:
-            return test.run(Case(trained.adapter(weights), seed, results, asked), **options)
+            return test.run(Case(partial(trained.adapter, weights), seed, results, asked), **options)
 
         known = [keys[one] for one in results] if test.about == "results" else []
         depends = [*of_samples, describe_value(test.run), describe_value(options), describe_value(asked.how), known]
