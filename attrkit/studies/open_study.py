@@ -72,7 +72,7 @@ def open_study(store: str | Path) -> xr.DataTree:
             refused[name] = found.attrs[REFUSED]
         else:
             groups.setdefault(place, {})[seed] = found
-    tree = {}
+    tree: dict[str, xr.Dataset] = {}
     for place, own in groups.items():
         # Before what is in it, so that groups are in the order in which they were made.
         tree.setdefault(place.split("/")[0], xr.Dataset())

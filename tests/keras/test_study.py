@@ -45,7 +45,7 @@ def train(x, y, seed):
 
 def test_attention_is_tested_over_seeds_and_a_model_is_put_back_as_it_was(tmp_path):
     TRAINED.clear()
-    asked = {"store": tmp_path / "s.zarr", "seeds": [0, 1], "show_progress": False, "n_samples": 10}
+    asked = {"store": tmp_path / "s.zarr", "seeds": [0, 1], "show_progress": False, "n_samples": 10, "logits": False}
     extractors = ["attention", "gradient"]
     options = {"permutation": {"n_permutations": 3}, "adversarial": {"n_steps": 4, "n_starts": 1}}
     first = attrkit.study(train, data(), **asked, extractors=extractors, tests=options)
