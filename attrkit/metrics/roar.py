@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters import adapt
 from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
-from attrkit.explained import explain_inputs
-from attrkit.inputs import label_inputs, read_array
 from attrkit.metrics._case import RANK_BY, how_recorded, scores_of_items
 from attrkit.metrics._draws import OPERATOR, generator
 from attrkit.metrics._operators import Background, Operator, find_operators, make_background, replaced
 from attrkit.metrics._removal import Ranked
 from attrkit.metrics._removal_curves import Points
+from attrkit.metrics._trained import read_labelled, score_name, scored
 from attrkit.schema import installed_version
 
 
@@ -165,13 +163,11 @@ def roar(
         ranking = at if at < len(fit.names) else at + i
         cut = [side.without(ranking, points.labels[share], put, own) for side, own in sides]
         model = model_factory(cut[0], fit.labels.copy(), numbers[i])
-        out[slice(None) if share == 0 else at, share, i] = _scored(
-            model, cut[1], held_out.labels, threshold, batch_size
-        )
+        out[slice(None) if share == 0 else at, share, i] = scored(model, cut[1], held_out.labels, threshold, batch_size)
     undefined, left = (side.ranked.undefined[: len(names)] for side in (held_out, fit))
     out[np.broadcast_to(undefined[:, None, None], out.shape)] = np.nan
-    classes = held_out.labels.dtype.kind in "iu"
-    score = "correct" if classes else "absolute_error"
+    score = score_name(held_out.labels)
+    classes = score == "correct"
     attrs = {
         "long_name": "right class" if classes else "absolute error",
         "direction": f"{'lower' if classes else 'higher'} is better",
@@ -236,19 +232,7 @@ class _Split:
 def _read_split(
     name: str, split: Any, results: Any, *, resolution: str, rank_by: str, n_random: int, seed: int, **how: Any
 ) -> _Split:
-    if not isinstance(split, tuple | list) or len(split) != 2:
-        raise InputError(f"{name} is a {type(split).__name__}; accepted is a tuple of inputs and labels")
-    array = label_inputs(split[0])
-    labels = read_array(split[1], f"the labels of {name}", "accepted is an array with samples first")
-    if labels.dtype.kind not in "iuf" or not labels.ndim or len(labels) != len(array):
-        raise InputError(
-            f"the labels of {name} have shape {labels.shape} and dtype {labels.dtype}; accepted are {len(array)} "
-            "integers for classes, or floats"
-        )
-    if labels.dtype.kind in "iu" and labels.ndim > 1:
-        raise InputError(
-            f"the labels of {name} have shape {labels.shape}; of classes, one integer a sample is accepted"
-        )
+    array, labels = read_labelled(name, split)
     scores, mask = scores_of_items(as_datasets(results), resolution, **how)
     real = mask.values & (array["mask"].values if "mask" in array.coords else True)
     width = array.shape[2] if array.ndim == 3 and resolution == "cell" else 1
@@ -260,22 +244,6 @@ def _read_split(
     places = ranked.places(np.arange(len(array)))
     names = [str(one) for one in scores["extractor"].values]
     return _Split(array.values, labels, real, array["sample"].values, names, ranked, places, seed)
-
-
-def _scored(model: Any, inputs: np.ndarray, labels: np.ndarray, threshold: float, batch_size: int | None) -> np.ndarray:
-    """Return what a model gets right of each sample, or by how much it is wrong."""
-    adapter = adapt(model)
-    explained = explain_inputs(adapter, inputs)
-    own = adapter.configured(batch_size=batch_size, question=explained.question())
-    with adapter.left_as_found():
-        outputs = own.predict(explained.parts()).astype(float)
-    if labels.dtype.kind in "iu":
-        told = outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0] > threshold
-        return np.asarray(told == labels, float)
-    wanted = labels.reshape(len(labels), -1)
-    if wanted.shape != outputs.shape:
-        raise InputError(f"the model gives {outputs.shape[1]} values a sample, the labels have {wanted.shape[1]}")
-    return np.asarray(np.abs(outputs - wanted).mean(axis=1))
 
 
 def _bar(jobs: list[Any], show_progress: bool) -> Any:

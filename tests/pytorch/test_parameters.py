@@ -10,7 +10,6 @@ import attrkit
 from attrkit.attention import find_readers
 from attrkit.errors import RefusedError
 
-
 SIZES = {"vocab_size": 16, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_labels": 3}
 SIZES["num_attention_heads"] = 2
 
@@ -118,3 +117,36 @@ def test_gradients_of_attention_weights_of_transformers():
     model.requires_grad_(False)
     with pytest.raises(RefusedError, match="no parameters that are not frozen"):
         adapter.parameter_gradient(ids, np.zeros((3, 3)))
+
+
+class Backwards(nn.Module):
+    """Layers are held in another order than they are called in."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.encoder = nn.Linear(6, 2), nn.TransformerEncoderLayer(6, 2, 8, batch_first=True)
+        self.cells, self.scale = nn.GRU(3, 6, batch_first=True), nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return self.head(self.encoder(self.cells(x * self.scale)[0]).mean(1))
+
+
+def test_a_cascade_reaches_queries_keys_and_recurrent_weights(x):
+    model = Backwards().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    before, states = {n: p.detach().clone() for n, p in model.named_parameters()}, []
+
+    def spy(adapter, x, target):
+        states.append(adapter.state())
+        return np.broadcast_to(np.arange(12.0), x.shape[:2])
+
+    found = attrkit.metrics.parameter_randomisation(model, x, [spy], target=0, show_progress=False)
+    # Of the attention, whose output layer is not called but used, all stands together.
+    inside = ["self_attn", "self_attn.out_proj", "norm1", "linear1", "linear2", "norm2"]
+    assert found["layer"].values.tolist() == ["head", *(f"encoder.{name}" for name in inside[::-1]), "cells", ""]
+    assert all((states[-1][name] != values.numpy()).all() for name, values in before.items())
+    assert (found["prediction_change"] > 0).all()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]), name
