@@ -11,7 +11,7 @@ import xarray as xr
 from attrkit.errors import RefusedError
 from attrkit.extract import extract
 from attrkit.methods import find_method
-from attrkit.metrics._accuracy import predictions_of, scores_of
+from attrkit.metrics._held_out import predictions_of, score_name, scores_of
 from attrkit.streaming.identity import describe_value
 from attrkit.studies._case import Asked, Case
 from attrkit.studies._outputs import are_shares
@@ -135,7 +135,7 @@ def _judged(trained: Trained, weights: xr.Dataset, asked: Asked) -> xr.Dataset:
     else:
         needed = float(asked.gate)
         passed = score >= needed
-    name, long_name = ("correct", "right class") if test.of_classes else ("absolute_error", "absolute error")
+    name, long_name = score_name(test.labels)
     told = "share of right classes" if test.of_classes else "coefficient of determination"
     return xr.Dataset(
         {

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from attrkit import errors
 from attrkit.checks import is_number, whole_number
 from attrkit.errors import AttrkitWarning, InputError
+from attrkit.metrics._held_out import read_seeds
 from attrkit.schema import installed_version
 from attrkit.streaming.identity import describe_function, describe_value
 from attrkit.studies._case import Asked
@@ -137,9 +138,7 @@ def study(
     ('seed', 'extractor', 'other', 'sample')
     """
     train, test = read_splits(data)
-    numbers = [whole_number(one, "seeds", least=0) for one in seeds]
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"seeds={seeds!r}; give one at least, each once")
+    numbers = read_seeds(seeds)
     if not (gate in (None, "chance") or is_number(gate)):
         raise InputError(f"gate={gate!r}; accepted are a number, 'chance' and None")
     if not (isinstance(logits, bool) or logits == "auto"):
