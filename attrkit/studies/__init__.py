@@ -2,3 +2,6 @@
 
 from attrkit.studies.adversarial import adversarial_attention as adversarial_attention
 from attrkit.studies.permutation import permute_attention as permute_attention
+from attrkit.studies.uniform import check_uniform as check_uniform
+from attrkit.studies.uniform import uniform_attention as uniform_attention
+from attrkit.studies.uniform import uniform_training as uniform_training
