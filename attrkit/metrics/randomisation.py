@@ -15,9 +15,9 @@ from attrkit.explained import explain_inputs
 from attrkit.extract import compare
 from attrkit.layers import match_layers
 from attrkit.method import OUTPUT
+from attrkit.metrics._held_out import predictions_of, read_split, score_name, scores_of
 from attrkit.metrics._items import attributes
 from attrkit.metrics._redrawn import DRAW, by_layer, in_order_of_calls, redrawn
-from attrkit.metrics._held_out import predictions_of, read_split, score_name, scores_of
 from attrkit.metrics.agreement import self_agreement
 from attrkit.parts import laid_flat
 

@@ -5,3 +5,6 @@ from attrkit.studies.adversarial import adversarial_attention as adversarial_att
 from attrkit.studies.open_study import open_study as open_study
 from attrkit.studies.permutation import permute_attention as permute_attention
 from attrkit.studies.study import study as study
+from attrkit.studies.uniform import check_uniform as check_uniform
+from attrkit.studies.uniform import uniform_attention as uniform_attention
+from attrkit.studies.uniform import uniform_training as uniform_training
