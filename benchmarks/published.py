@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import xarray as xr
 from common import published_figures, published_ismail, published_rare, published_states
 from common.report import arguments, report
-from common.scores import POOLED, rows_of
+from common.scores import POOLED, beside, rows_of
 
 import attrkit
 
@@ -48,13 +48,12 @@ def rare(chosen: argparse.Namespace) -> None:
     labels, samples = ("experiment", "method"), 10
     found = published_rare.measured(chosen.folds, samples)
     keep(found, "rare", chosen)
-    rows = rows_of(found, published_figures.RARE, labels)
-    order = list(dict.fromkeys((row["experiment"], row["method"]) for row in rows))
-    rows += rows_of(published_rare.exact(DRAWS, samples), {}, labels, by=f"exact, {DRAWS} folds")
+    rows = sorted(rows_of(found, published_figures.RARE, labels), key=lambda row: str(row["experiment"]))
+    exact = rows_of(published_rare.exact(DRAWS, samples), {}, labels, by=f"exact, {DRAWS} folds")
     report(
         "rare",
         f"Rare features and rare times: {samples} samples of 50 timesteps and 50 channels, {chosen.folds} folds",
-        sorted(rows, key=lambda row: (row["experiment"], order.index((row["experiment"], row["method"])))),
+        beside(rows, exact, labels),
         chosen,
         labels=(*labels, "by"),
         columns=POOLED,
@@ -63,16 +62,19 @@ def rare(chosen: argparse.Namespace) -> None:
 
 
 def states(chosen: argparse.Namespace) -> None:
-    samples = published_states.TESTED if chosen.full else 50
+    samples = published_states.TESTED if chosen.full else 20
     found, accuracies = published_states.measured(chosen.folds, samples=samples)
     keep(found, "states", chosen)
-    # Of sums over samples, the part of one.
+    # Of sums, the part of 200 salient cells, which one sample has.
     found[["information", "entropy"]] /= samples
+    short = published_states.SHORT
+    rows = rows_of(found.sel(length=200, drop=True), published_figures.STATES, ("method",))
+    pieces = rows_of(found.sel(length=short, drop=True), {}, ("method",), by=f"attrkit, cut into {short}")
     report(
         "states",
         f"Hidden states: {samples} samples of 200 timesteps, {chosen.folds} folds; accuracy on the test data "
-        f"{min(accuracies):.3f} to {max(accuracies):.3f}; information and entropy are sums over one sample",
-        rows_of(found, published_figures.STATES, ("method",)),
+        f"{min(accuracies):.3f} to {max(accuracies):.3f}; information and entropy are sums over 200 salient cells",
+        beside(rows, pieces, ("method",)),
         chosen,
         labels=("method", "by"),
         columns=POOLED,

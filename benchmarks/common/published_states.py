@@ -17,7 +17,10 @@ from common.scores import pooled, random
 
 TRAINED, TESTED = 800, 200
 FOLDS = 5
-UNITS, EPOCHS, STEPS = 200, 12, 50
+
+SHORT = 20
+"""Timesteps of the pieces that series are cut into, for scores of short series: what is published looks like those."""
+UNITS, EPOCHS, STEPS = 200, 12, 32
 LEARNING_RATE = 1e-3
 
 
@@ -31,9 +34,10 @@ class Net(NamedTuple):
 
 
 def measured(folds: int, *, samples: int) -> tuple[xr.Dataset, list[float]]:
-    """Return scores of dims (fold, method), and the accuracy of each fold's net on the test data.
+    """Return scores of dims (fold, length, method), and the accuracy of each fold's net on the test data.
 
     All folds have the same test data; a fold is a fifth of the training data that is left out, and a training.
+    Scores of a length are those of all series cut into pieces of so many timesteps; attributions are the same.
     """
     data = hidden_states(n_samples=TRAINED + TESTED, seed=0)
     found, accuracies = [], []
@@ -46,10 +50,21 @@ def measured(folds: int, *, samples: int) -> tuple[xr.Dataset, list[float]]:
         scores = net.trained.predict(x, verbose=0)
         accuracies.append(float((scores.argmax(-1) == label).mean()))
         baseline = train["input"].values.mean(axis=0).astype("float32")
-        values = attributions(net, x, scores, baseline, seed=fold)
         saliency = test["saliency"].values
-        found.append(pooled({**values, "salient cells": saliency.astype(float)}, saliency))
+        values = attributions(net, x, scores, baseline, seed=fold) | {"salient cells": saliency.astype(float)}
+        lengths = (x.shape[1], SHORT)
+        of_lengths = [
+            pooled({name: cut(each, length) for name, each in values.items()}, cut(saliency, length))
+            for length in lengths
+        ]
+        found.append(xr.concat(of_lengths, dim=xr.Variable("length", list(lengths))))
+        print(f"fold {fold}: accuracy {accuracies[-1]:.3f}", flush=True)
     return xr.concat(found, dim="fold").rename(extractor="method"), accuracies
+
+
+def cut(values: np.ndarray, length: int) -> np.ndarray:
+    """Return pieces of `length` timesteps in place of samples."""
+    return values.reshape(-1, length, values.shape[2])
 
 
 def trained(train: xr.Dataset, *, seed: int) -> Net:
@@ -103,8 +118,8 @@ def attributions(net: Net, x: np.ndarray, scores: np.ndarray, mean: np.ndarray, 
         return np.broadcast_to(values, (*x.shape[:2], values.shape[-1])).reshape(-1, 1, values.shape[-1])
 
     rows = {"x": each_step(x), "state": each_step(before), "predicted": each_step(predicted)}
-    check = net.step.predict(rows, verbose=0)[:, 0] - scores.max(-1).ravel()
-    np.testing.assert_allclose(check, 0, atol=1e-3 * np.abs(scores).max())
+    by_step = net.step.predict(rows, verbose=0)[:, 0]
+    np.testing.assert_allclose(by_step, scores.max(-1).ravel(), atol=1e-3 * np.abs(scores).max())
     found = {}
     for method in ("gradient", "input_x_gradient", "occlusion", random):
         # The published baseline of occlusion: the mean of the training data at the timestep.
@@ -116,4 +131,18 @@ def attributions(net: Net, x: np.ndarray, scores: np.ndarray, mean: np.ndarray, 
     ds = attrkit.extract(
         net.apart, both, "integrated_gradients", explain=["x", "history"], n_steps=STEPS, show_progress=False
     )
-    return {**found, "integrated_gradients": ds["attribution"].values}
+    found["integrated_gradients"] = ds["attribution"].values
+    check(net, x[:1], scores[:1], {name: found[name][:1] for name in ("gradient", "integrated_gradients")})
+    return found
+
+
+def check(net: Net, x: np.ndarray, scores: np.ndarray, found: dict[str, np.ndarray]) -> None:
+    """Hold a few timesteps of one sample against what is published: the trained net, asked for that timestep alone."""
+    at = np.linspace(0, x.shape[1] - 1, 5).astype(int)
+    target = [(int(t), int(scores[0, t].argmax())) for t in at]
+    for method, values in found.items():
+        options = {"n_steps": STEPS} if method == "integrated_gradients" else {}
+        given = x.repeat(len(at), axis=0)
+        ds = attrkit.extract(net.trained, given, method, target=target, show_progress=False, **options)
+        each = ds["attribution"].values[np.arange(len(at)), at]
+        np.testing.assert_allclose(values[0, at], each, atol=1e-3 * np.abs(each).max())

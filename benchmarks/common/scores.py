@@ -58,6 +58,12 @@ def rows_of(
     return rows
 
 
+def beside(rows: list[dict[str, Any]], more: list[dict[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Return all rows, those of `more` behind the others that have the same labels."""
+    order = list(dict.fromkeys(tuple(row[label] for label in labels) for row in rows))
+    return sorted([*rows, *more], key=lambda row: order.index(tuple(row[label] for label in labels)))
+
+
 def _places(ds: xr.Dataset, labels: Sequence[str]) -> list[tuple[tuple[str, ...], dict[str, str]]]:
     """Return all combinations of labels, as a tuple and as what selects them."""
     found: list[tuple[str, ...]] = [()]
