@@ -61,5 +61,5 @@ def test_every_test_of_a_study_holds_for_torch(tmp_path):
     assert (tree["adversarial"]["output_change"] <= 0.01).all()
     # Queries, keys and values are drawn too.
     layers = tree["parameter_randomisation"]["layer"].values.tolist()
-    assert layers == ["classes", "attention", "encoder"]
+    assert layers == ["classes", "attention.out_proj", "attention", "encoder"]
     assert (tree["parameter_randomisation"]["prediction_change"].sel(layer="attention") > 0).all()
