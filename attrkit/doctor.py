@@ -133,6 +133,12 @@ CHECKS = (
         "its explainers, shap:NAME",
         "pip install 'attrkit[shap]'",
     ),
+    Check(
+        "jinja2, tabulate",
+        "import jinja2, tabulate; print(jinja2.__version__, tabulate.__version__, sep=', ')",
+        "tables and protocols of studies",
+        "pip install 'attrkit[study]'",
+    ),
 )
 
 
