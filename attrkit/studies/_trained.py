@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
+from attrkit.adapters._names import names_anew
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import difference_of
 from attrkit.errors import AttrkitWarning, RefusedError, StoreError
@@ -51,10 +52,11 @@ class Trained:
 
     def _new(self) -> Adapter:
         # Copies, since a factory may do with its arguments what it likes.
-        return adapt(self._factory(self._train.inputs.values.copy(), self._train.labels.copy(), self.seed))
+        with names_anew():
+            return adapt(self._factory(self._train.inputs.values.copy(), self._train.labels.copy(), self.seed))
 
     def _put_back(self, known: list[np.ndarray]) -> None:
-        """Give the model weights of the same shapes, in order: Keras counts up the names of layers in a process."""
+        """Give the model weights of the same shapes, in order."""
         assert self._adapter is not None
         new = self._adapter.state()
         shapes = [values.shape for values in new.values()], [values.shape for values in known]

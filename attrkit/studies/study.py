@@ -151,7 +151,7 @@ def study(
         "attrkit": installed_version("attrkit"),
         "python": ".".join(map(str, sys.version_info[:2])),
         "versions": _versions(),
-        "factory": _describe_factory(model_factory),
+        **_describe_factory(model_factory),
         "data": {"train": train.digest(), "test": test.digest()},
     }
     folder = begin_store(store)
@@ -182,14 +182,17 @@ def _drawn(count: int, n_samples: int | None) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(count)[:wanted])
 
 
-def _describe_factory(factory: Any) -> Any:
-    """Describe a factory by its source, and by what it was made with."""
+def _describe_factory(factory: Any) -> dict[str, Any]:
+    """Describe a factory by its name and source, and by what it was made with."""
     if isinstance(factory, functools.partial):
-        return [_describe_factory(factory.func), describe_value(factory.args), describe_value(factory.keywords)]
+        own = _describe_factory(factory.func)
+        given = [describe_value(factory.args), describe_value(factory.keywords)]
+        return {**own, "factory_made_with": [*own["factory_made_with"], *given]}
     if not inspect.isfunction(factory):
-        return describe_function(factory)
+        return {"factory": describe_function(factory), "factory_made_with": []}
     closed_over = {name: describe_value(value) for name, value in inspect.getclosurevars(factory).nonlocals.items()}
-    return [describe_function(factory), closed_over, describe_value(factory.__defaults__)]
+    made_with = [closed_over, describe_value(factory.__defaults__)]
+    return {"factory": describe_function(factory), "factory_made_with": made_with}
 
 
 def _versions() -> dict[str, str]:

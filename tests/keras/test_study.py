@@ -8,6 +8,7 @@ from tensorflow import keras
 import attrkit
 from attrkit.errors import AttrkitWarning
 
+# Calls of the factory.
 TRAINED = []
 
 
@@ -25,10 +26,10 @@ def build(seed):
     model = keras.Sequential(
         [
             keras.layers.Input((7, 2)),
-            keras.layers.GRU(6, return_sequences=True, name="gru"),
-            SeqSelfAttention(attention_width=7, name="attention"),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(2, activation="softmax", name="classes"),
+            keras.layers.GRU(6, return_sequences=True),
+            SeqSelfAttention(attention_width=7),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, activation="softmax"),
         ]
     )
     model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
@@ -63,3 +64,16 @@ def test_attention_is_tested_over_seeds_and_a_model_is_put_back_as_it_was(tmp_pa
     np.testing.assert_array_equal(
         second["extractors/gradient"]["attribution"], first["extractors/gradient"]["attribution"]
     )
+
+
+def test_layers_without_a_name_have_the_same_one_for_every_seed(tmp_path):
+    def number(name):
+        return int(name.rpartition("_")[2])
+
+    before = [keras.layers.Dense(1).name for _ in range(2)][-1]
+    asked = {"seeds": [0, 1], "extractors": ["gradient"], "n_samples": 4, "gate": None, "show_progress": False}
+    tests = {"parameter_randomisation": {"how": ["independent"]}}
+    tree = attrkit.study(train, data(), store=tmp_path / "s.zarr", **asked, tests=tests)
+    found = tree["parameter_randomisation"]["layer"].values.tolist()
+    assert found == ["dense", "seq_self_attention", "gru"]
+    assert number(keras.layers.Dense(1).name) == number(before) + 1
