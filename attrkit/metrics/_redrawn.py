@@ -46,8 +46,20 @@ def in_order_of_calls(model: Adapter, x: Parts, paths: list[str]) -> list[str]:
     return sorted(paths, key=place)
 
 
+DRAW_AS_FRESH = "normal, the mean and standard deviation of the trained values of each array"
+
+
 def redrawn(values: np.ndarray, *, seed: int, number: int) -> np.ndarray:
     """Draw an array from `DRAW`; `number` is its place among the model's parameters. Zeros stay zeros."""
     size = np.sqrt(np.mean(np.square(values, dtype=np.float64))) if values.size else 0.0
     drawn = size * generator(seed, ONLY, number).standard_normal(values.shape)
+    return np.asarray(drawn, values.dtype)
+
+
+def drawn_as_fresh(values: np.ndarray, *, seed: int, number: int) -> np.ndarray:
+    """Draw an array from `DRAW_AS_FRESH`, to train it: scales near 1 stay near 1, what is constant stays."""
+    wide = values.astype(np.float64)
+    if not values.size or wide.min() == wide.max():
+        return values.copy()
+    drawn = wide.mean() + wide.std() * generator(seed, ONLY, number).standard_normal(values.shape)
     return np.asarray(drawn, values.dtype)

@@ -13,6 +13,7 @@ from attrkit.attention.impose import explain_weights, find_imposers, only_call
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.layers import match_layers
+from attrkit.parts import Parts
 from attrkit.question import masks_of
 
 
@@ -31,6 +32,9 @@ class AttentionLayer(NamedTuple):
         None where there are no queries.
     prediction : ndarray of shape (sample, output)
     labels : ndarray of shape (sample,)
+    asked : Adapter
+        Its input is that of the model itself, `x`.
+    x : Parts
     """
 
     model: Adapter
@@ -40,6 +44,8 @@ class AttentionLayer(NamedTuple):
     queries: np.ndarray | None
     prediction: np.ndarray
     labels: np.ndarray
+    asked: Adapter
+    x: Parts
 
     @property
     def real(self) -> np.ndarray:
@@ -88,7 +94,7 @@ def read_layer(
             "; what it does with them is not what is known of such layers",
         )
     labels = explained.main["sample"].values
-    return AttentionLayer(layer_of, path, weights, keys, queries, prediction, labels)
+    return AttentionLayer(layer_of, path, weights, keys, queries, prediction, labels, asked, x)
 
 
 def _path_of(model: Adapter, layer: str | None) -> str:

@@ -6,6 +6,8 @@ import pytest
 import attrkit
 from attrkit.attention import find_readers
 from attrkit.errors import InputError, RefusedError
+from attrkit.studies import adversarial_training
+from attrkit.studies.adversarial_training import _started
 from tests.contract import reference
 from tests.contract.builders import as_in_reference, built
 from tests.contract.test_contract import NO_FLOAT64, TOLERANCE
@@ -74,3 +76,57 @@ def test_what_does_not_fit_is_refused(framework):
             ask(model, "attention", x, OF_OUTPUT[:2])
         with pytest.raises(InputError, match="cotangents came for body, which no reader reads"):
             attrkit.adapt(model).parameter_gradient(x, OF_OUTPUT, reading_cotangents={"body": [{"attention": x}]})
+
+
+def trained_in_numpy(w, x, penalty, *, epochs, learning_rate, batch_size, seed):
+    """Train an adversary by the complex step on the loss itself; return its mean loss of each epoch."""
+    base_outputs, base_scores = reference.forward("attention", x)
+
+    def loss(w, rows):
+        outputs, scores = reference.with_weights("attention", w, x[rows].astype(complex))
+        moved = outputs - base_outputs[rows]
+        distance = (np.sign(moved.real) * moved).mean()
+        return distance - penalty * (scores * np.log(scores / base_scores[rows])).sum(-1).mean()
+
+    moments, step, means = {name: [0.0, 0.0] for name in w}, 0, []
+    total = epochs * -(-len(x) // batch_size)
+    for epoch in range(epochs):
+        order, losses = np.random.default_rng([seed, epoch]).permutation(len(x)), []
+        for at in range(0, len(x), batch_size):
+            rows = order[at : at + batch_size]
+            losses += [loss(w, rows).real] * len(rows)
+            slopes = {name: np.empty(values.shape) for name, values in w.items()}
+            for name, values in w.items():
+                for place in np.ndindex(*values.shape):
+                    moved = {**w, name: values.astype(complex)}
+                    moved[name][place] += 1e-30j
+                    slopes[name][place] = loss(moved, rows).imag / 1e-30
+            rate, step = learning_rate * (1 - step / total), step + 1
+            for name, slope in slopes.items():
+                first, second = moments[name] = [
+                    decay * moment + (1 - decay) * slope**power
+                    for decay, moment, power in zip((0.9, 0.999), moments[name], (1, 2), strict=True)
+                ]
+                w[name] = w[name] - rate * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        means.append(np.mean(losses))
+    return means
+
+
+def test_an_adversary_is_trained_as_in_numpy_and_the_model_is_put_back(framework):
+    x = reference.inputs()
+    with built(framework, "attention", "float32") as model:
+        ask = {"epochs": 3, "learning_rate": 0.02, "batch_size": 2, "seed": 4}
+        if framework in FUNCTIONS:
+            with pytest.raises(RefusedError, match="no attention layer on which weights can be imposed"):
+                adversarial_training(model, x, lambdas=[0.2], **ask)
+            return
+        state = attrkit.adapt(model).state()
+        found = adversarial_training(model, x, lambdas=[0.2], start="base", show_progress=False, **ask)
+        for name, values in attrkit.adapt(model).state().items():
+            assert values.tobytes() == state[name].tobytes(), name
+        start = _started(attrkit.adapt(model).parameters(), "base", 4)
+    assert found["attention"].dims == ("lambda_", "sample", "head", "query_timestep", "key_timestep")
+    np.testing.assert_allclose(found["prediction"], reference.expected("attention")["prediction"], atol=1e-5)
+    w = {n: values.astype(float) for n, values in as_in_reference(framework, "attention", start).items()}
+    expected = trained_in_numpy(w, x, 0.2, **ask)
+    np.testing.assert_allclose(found["loss"].sel(lambda_=0.2), expected, rtol=1e-3, atol=1e-4)
