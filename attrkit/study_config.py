@@ -16,11 +16,8 @@ from attrkit import datasets
 from attrkit.errors import InputError, StoreError
 from attrkit.studies import study
 
-DATASETS = (
-    *("ismail", "rare_feature", "rare_time", "hidden_states", "freq_shapes", "seq_comb", "low_var"),
-    *("japanese_vowels", "basic_motions"),
-)
-"""Those of attrkit.datasets that are samples with labels."""
+DATASETS = ("ismail", "freq_shapes", "seq_comb", "low_var", "japanese_vowels", "basic_motions")
+"""Those of attrkit.datasets that have one label a sample."""
 
 _OWN = ("factory", "data", "store", "out")
 _NONE = ("gate", "channels", "n_samples", "batch_size", "layer", "head")
@@ -144,7 +141,11 @@ def _data(given: Any, folder: Path) -> tuple[Any, Any]:
     for side, options in sides.items():
         if not isinstance(options, Mapping):
             raise InputError(f"[data] {side}={options!r}; accepted are options of {name}, such as {_example(make)}")
-        _check_keys(options, inspect.signature(make).parameters, f"[data] {side}")
+        takes = inspect.signature(make).parameters
+        _check_keys(options, takes, f"[data] {side}")
+        left = [key for key, one in takes.items() if one.default is one.empty and key not in options]
+        if left:
+            raise InputError(f"[data] {side} needs {', '.join(left)} for {name}")
     return make(**sides["train"]), make(**sides["test"])
 
 

@@ -139,17 +139,20 @@ def test_what_is_wrong_in_a_file_is_said_by_name(folder, tmp_path, old, new, mes
 def test_data_by_name_and_none(folder, tmp_path):
     (tmp_path / "train.py").write_text("def train(x, y, seed): pass\n")
     text = (
-        'factory = "train.py:train"\nstore = "s.zarr"\ngate = "none"\nchannels = "none"\n[data]\ndataset = "ismail"\n'
+        'factory = "train.py:train"\nstore = "s.zarr"\ngate = "none"\nchannels = "none"\n[data]\ndataset = "low_var"\n'
     )
     (tmp_path / "c.toml").write_text(text + "train = {n_samples = 6, seed = 0}\ntest = {n_samples = 4, seed = 1}\n")
     asked = read_config(tmp_path / "c.toml")
     assert (asked["gate"], asked["channels"]) == (None, None)
     assert (asked["out"], asked["store"]) == (tmp_path / "c", tmp_path / "s.zarr")
-    xr.testing.assert_identical(asked["data"][1], attrkit.datasets.ismail(n_samples=4, seed=1))
+    xr.testing.assert_identical(asked["data"][1], attrkit.datasets.low_var(n_samples=4, seed=1))
     (tmp_path / "c.toml").write_text(text + "train = {n_sample = 6}\ntest = {}\n")
     with pytest.raises(
         InputError, match=r"\[data\] train has 'n_sample', which is not known; accepted are .*n_samples"
     ):
+        read_config(tmp_path / "c.toml")
+    (tmp_path / "c.toml").write_text(text + "train = {n_timesteps = 100}\ntest = {}\n")
+    with pytest.raises(InputError, match=r"\[data\] train needs n_samples for low_var"):
         read_config(tmp_path / "c.toml")
     (tmp_path / "c.toml").write_text("factory =")
     with pytest.raises(StoreError, match="cannot be read"):
