@@ -64,7 +64,8 @@ def legacy(session: nox.Session) -> None:
     env = {**PLAIN, "TF_USE_LEGACY_KERAS": "1", "ATTRKIT_CONTRACT": "keras2"}
     session.run("python", "-c", "from tensorflow import keras; assert 'tf_keras' in keras.Model.__module__", env=env)
     # The other tests of Keras 2 are the lane classic's.
-    tests = ("tests/contract", "tests/keras/test_attention.py", "tests/keras/test_layers.py", "tests/test_models.py")
+    keras = ("test_attention.py", "test_layers.py", "test_uniform_attention.py")
+    tests = ("tests/contract", *(f"tests/keras/{name}" for name in keras), "tests/test_models.py")
     session.run("pytest", *tests, *session.posargs, env=env)
 
 

@@ -1,9 +1,11 @@
-"""Readers in the place of layers' own calls, for the time of one forward pass, on the instances."""
+"""Readers in the place of layers' own calls, for one forward pass on the instances, or for a while on the classes."""
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
+from types import MethodType
 from typing import Any
 
 from attrkit.adapters.terms import Call, Layer, Reader
@@ -11,6 +13,72 @@ from attrkit.errors import RefusedError
 
 # What is set on a layer, or on a model, is seen by every thread: one thread at a time sets any.
 LOCK = threading.RLock()
+
+_HERE = threading.local()
+
+
+def standing_in() -> Hashable:
+    """Return what stands in for the calls of classes in this thread, None if nothing.
+
+    What is compiled meanwhile holds only as long.
+    """
+    return getattr(_HERE, "key", None)
+
+
+@contextmanager
+def standing(key: Hashable) -> Iterator[None]:
+    """Let what stands in for the calls of classes be `key` until the block ends; with None, they are their own."""
+    before = standing_in()
+    _HERE.key = key
+    try:
+        yield
+    finally:
+        _HERE.key = before
+
+
+@contextmanager
+def replaced(
+    functions: Mapping[type, str],
+    stand_in: Callable[[Call], Any],
+    key: Hashable,
+    *,
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda call: call,
+) -> Iterator[None]:
+    """Let a function stand in for the calls of all layers of some classes, in this thread, until the block ends.
+
+    Parameters
+    ----------
+    functions : mapping of type to str
+        Class -> the name of the call that it defines: ``"call"`` in Keras, ``"forward"`` in torch.
+    stand_in : callable
+        Maps a call to what the layer returns.
+    key : hashable
+        What `standing_in` returns meanwhile.
+    wrap : callable, optional
+        Last touch to what stands in.
+    """
+
+    def method(own: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(own)
+        def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if standing_in() != key:
+                return own(layer, *args, **kwargs)
+            return stand_in(Call(layer, MethodType(own, layer), args, kwargs))
+
+        # Keras 2 looks at what a call takes without looking behind a wrapper.
+        call.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
+        return wrap(call)
+
+    with LOCK:
+        before = [(cls, name, vars(cls)[name]) for cls, name in functions.items()]
+        try:
+            for cls, name, own in before:
+                setattr(cls, name, method(own))
+            with standing(key):
+                yield
+        finally:
+            for cls, name, own in before:
+                setattr(cls, name, own)
 
 
 @contextmanager

@@ -132,6 +132,12 @@ def parameter_gradient(
     n_samples = row_count(x)
     if any(len(values) != n_samples for values in whole):
         raise InputError(f"cotangents came for {[len(values) for values in whole]} samples, and x has {n_samples}")
+    model.learn_outputs(x)
+    width = sum(output.size for output in model.outputs)
+    if output_cotangent.shape[1:] != (width,):
+        raise InputError(
+            f"a cotangent of shape {output_cotangent.shape} came for the outputs laid flat, of shape (sample, {width})"
+        )
     totals: dict[str, np.ndarray] = {}
 
     def run(feed: Feed, rows: np.ndarray, way: str) -> None:
@@ -151,7 +157,7 @@ def with_cotangents(
     flat: Any, readings: Mapping[str, Sequence[Mapping[str, Any]]], places: Sequence[Place], cotangents: Sequence[Any]
 ) -> list[tuple[Any, Any]]:
     """Return pairs of what a pass gave, in the framework's tensors, and its cotangent; shapes must be the same."""
-    found = [("the outputs laid flat", flat)]
+    found = [("the outputs", flat)]
     for path, i, name in places:
         calls = readings.get(path, [])
         if i >= len(calls) or name not in calls[i]:
@@ -161,7 +167,7 @@ def with_cotangents(
         # A traced size may be unknown.
         sizes, given = tuple(value.shape)[1:], tuple(cotangent.shape)[1:]
         if len(sizes) != len(given) or any(a is not None and a != b for a, b in zip(sizes, given, strict=True)):
-            raise InputError(f"a cotangent of shape (sample, *{given}) came for {what}, of shape (sample, *{sizes})")
+            raise InputError(f"a cotangent of shape {given} a sample came for {what}, of shape {sizes}")
     return [(value, cotangent) for (_, value), cotangent in zip(found, cotangents, strict=True)]
 
 

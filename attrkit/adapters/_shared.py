@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from attrkit.adapters._interception import standing_in
 from attrkit.adapters._pace import Pace
 from attrkit.targets import Output
 
@@ -62,7 +63,8 @@ class Shared:
         return found
 
     def function(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return the compiled function of a key; it is made once."""
+        """Return the compiled function of a key; it is made once, and once for what stands in for calls of classes."""
+        key = standing_in(), key
         if key not in self._functions:
             self._functions[key] = make()
             while len(self._functions) > MOST_FUNCTIONS:

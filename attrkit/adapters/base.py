@@ -15,6 +15,7 @@ import numpy as np
 
 from attrkit.adapters import _parameters
 from attrkit.adapters._feeds import rows_of
+from attrkit.adapters._interception import standing_in
 from attrkit.adapters._pace import Pace, first_size, run_passes
 from attrkit.adapters._readings import by_sample, joined
 from attrkit.adapters._shared import Shared, shared_of
@@ -543,7 +544,7 @@ class Adapter(ABC):
         """Return what inputs have in common that are run alike: the shapes and types of a row, and what is asked."""
         arrays = [*arrays_of(x), *self.question.context.values()]
         keys = tuple(self._keys(x).values())
-        return self.question.logits, keys, *((array.shape[1:], array.dtype.str) for array in arrays)
+        return standing_in(), self.question.logits, keys, *((array.shape[1:], array.dtype.str) for array in arrays)
 
     def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
         """Return the ways in which passes of one kind can be compiled."""

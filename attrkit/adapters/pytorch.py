@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from attrkit.adapters._feeds import rows_of, with_imposed
-from attrkit.adapters._interception import LOCK, intercepted
+from attrkit.adapters._interception import LOCK, intercepted, standing_in
 from attrkit.adapters._parameters import Held
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._torch import TorchAdapter
@@ -142,8 +142,8 @@ class TorchModule(TorchAdapter):
 
     def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
         # Compiled, a pass cannot be looked into: not for logits, not from an embedding on, not to tell cuDNN of
-        # gradients, which is fast as it is.
-        whole = not self.question.logits and not self.question.is_inside
+        # gradients, which is fast as it is. What stands in for the calls of classes might be that of another time.
+        whole = not self.question.logits and not self.question.is_inside and standing_in() is None
         modules = list(self.model.modules())
         scripted = any(isinstance(module, self._torch.jit.ScriptModule) for module in modules)
         if self._device.type == "cuda":

@@ -6,18 +6,20 @@ what else the weights are used for. Masks are not applied again: a weight on pad
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from attrkit.adapters._interception import intercepted
+from attrkit.adapters._interception import intercepted, standing
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import check_same
 from attrkit.adapters.terms import LAYER, Call, Layer
 from attrkit.attention import by_tuple, find_readers
-from attrkit.attention._call import bind
+from attrkit.attention._call import bind, in_keras_ways
 from attrkit.errors import RefusedError
 from attrkit.parts import Parts, each
 
@@ -26,17 +28,38 @@ Imposer = Callable[[Call, Any], Any]
 
 def find_imposers(layers: Sequence[Layer]) -> dict[str, Imposer]:
     """Return a function for every layer whose weights can be imposed, by path, in the model's order."""
-    found = {entry.path: _imposer_of(entry.layer) for entry in layers}
+    found = {entry.path: imposer_of(entry.layer) for entry in layers}
     return {path: impose for path, impose in found.items() if impose is not None}
 
 
-def _imposer_of(layer: Any) -> Imposer | None:
+def imposer_of(layer: Any) -> Imposer | None:
+    """Return a function for a layer whose weights can be imposed, None for any other."""
     for cls in type(layer).__mro__:
         package = cls.__module__.split(".")[0]
         known = _BY_NAME.get((package, cls.__name__))
         if known is not None:
             return known
     return _hugging_face if by_tuple.handles(layer) else None
+
+
+def loaded_classes() -> dict[type, str]:
+    """Return the classes that define the calls of layers whose weights can be imposed, and the name of the call.
+
+    Only frameworks that are loaded have any.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        # It loads its Keras when that is first asked for.
+        _ = tensorflow.keras.layers
+    rooms = (("keras_self_attention", ""), ("keras", "layers"), ("tf_keras", "layers"), ("torch", "nn"))
+    found: dict[type, str] = {}
+    for package, room in rooms:
+        module = sys.modules.get(package)
+        for value in vars(getattr(module, room, module)).values() if module else ():
+            if isinstance(value, type) and (package, value.__name__) in _BY_NAME:
+                name = "call" if hasattr(value, "call") else "forward"
+                found[next(cls for cls in value.__mro__ if name in vars(cls))] = name
+    return found
 
 
 def hold_weights(model: Adapter, weights: Mapping[str, np.ndarray]) -> Adapter:
@@ -112,6 +135,69 @@ def _imposed(model: Adapter, paths: Iterable[str]) -> dict[str, tuple[str, Impos
     return {_key(path): (path, known[path]) for path in paths}
 
 
+def even_weights(call: Call) -> Any:
+    """Return what a layer returns with the same weight on all keys that a query may look at, none on the others.
+
+    A row that has no such key stays as it is. In training weights are dropped as the layer drops its own.
+    """
+    impose = imposer_of(call.layer)
+    # Where a layer's scores are known they are made equal: its own mask, softmax and dropout do the rest.
+    if impose is _keras_attention:
+        return _with_part(call, "_apply_scores", _of_equal_scores)
+    if impose is _keras_heads:
+        return _written_out(call, _of_equal_scores)
+    if impose is None or impose is _hugging_face:
+        return call.original(*call.args, **call.kwargs)
+    return impose(call, _even(_weights_on_zeros(call)))
+
+
+def _of_equal_scores(own: Call) -> tuple[Any, None]:
+    scores, *others = own.args or (None,)
+    kwargs = dict(own.kwargs)
+    if scores is None:
+        # Attention names what it passes on.
+        kwargs["scores"] = kwargs["scores"] * 0
+        return own.original(**kwargs), None
+    return own.original(scores * 0, *others, **kwargs), None
+
+
+def _weights_on_zeros(call: Call) -> Any:
+    """Return the weights that a layer has where all of its timesteps are alike: above 0 on every key it may look at.
+
+    Its weights on what it is called with would not do: a softmax may leave a key so little that it becomes 0.
+    """
+    bound = bind(call)
+    for name in {"inputs", "x", "query", "key", "value"} & bound.arguments.keys():
+        values = bound.arguments[name]
+        many = isinstance(values, list | tuple)
+        bound.arguments[name] = [value * 0 for value in values] if many else values * 0
+    layer, original = call.layer, call.original
+    if not in_keras_ways(layer):
+        # torch returns weights after some of them were dropped.
+        layer = object.__new__(type(layer))
+        vars(layer).update({**vars(call.layer), "training": False})
+        original = MethodType(call.original.__func__, layer)  # type: ignore[attr-defined]
+    reader = find_readers([Layer("", "", layer)])[""]
+    return reader(Call(layer, original, bound.args, bound.kwargs))[1]["attention"]
+
+
+def _even(weights: Any) -> Any:
+    """Return rows with the same weight wherever there was any."""
+    if hasattr(weights, "new_zeros"):
+        import torch
+
+        allowed = (weights > 0).to(weights.dtype)
+        count = allowed.sum(-1, keepdim=True)
+        return torch.where(count > 0, allowed / count.clamp(min=1), weights)
+    import tensorflow as tf
+
+    allowed = tf.cast(weights > 0, weights.dtype)
+    count = tf.reduce_sum(allowed, axis=-1, keepdims=True)
+    even = tf.where(count > 0, allowed / tf.maximum(count, 1), weights)
+    # The layer's own weights get a gradient, of 0: Keras would warn of each that has none.
+    return even + 0 * weights
+
+
 def _self_attention(call: Call, weights: Any) -> Any:
     x = call.args[0]
     return _with_weights(call, weights @ x, weights)
@@ -143,22 +229,27 @@ def _keras_attention(call: Call, weights: Any) -> Any:
 
 def _keras_heads(call: Call, weights: Any) -> Any:
     """``MultiHeadAttention`` and ``GroupedQueryAttention`` of Keras, which compute no weights unless asked for them."""
+    return _written_out(call, lambda own: (weights, None))
+
+
+def _written_out(call: Call, stand_in: Callable[[Call], tuple[Any, None]]) -> Any:
     bound = bind(call)
     asked = bound.arguments.get("return_attention_scores", False)
     bound.arguments["return_attention_scores"] = True
-    written_out = call._replace(args=bound.args, kwargs=bound.kwargs)
-    output, found = _with_part(written_out, "_masked_softmax", lambda own: (weights, None))
+    asking = call._replace(args=bound.args, kwargs=bound.kwargs)
+    output, found = _with_part(asking, "_masked_softmax", stand_in)
     return (output, found) if asked else output
 
 
 def _with_part(call: Call, name: str, stand_in: Callable[[Call], tuple[Any, None]]) -> Any:
-    with intercepted(name, lambda: [Layer("", "", call.layer)], {"": stand_in}):
+    # What is imposed on a layer goes before what stands in for the calls of its class.
+    with intercepted(name, lambda: [Layer("", "", call.layer)], {"": stand_in}), standing(None):
         return call.original(*call.args, **call.kwargs)
 
 
 def _torch_heads(call: Call, weights: Any) -> Any:
     """``nn.MultiheadAttention``; ``F.multi_head_attention_forward`` cannot be entered, so its end is written out."""
-    from torch.nn.functional import linear
+    from torch.nn.functional import dropout, linear
 
     layer = call.layer
     if layer.bias_k is not None or layer.add_zero_attn:
@@ -166,6 +257,9 @@ def _torch_heads(call: Call, weights: Any) -> Any:
     bound = bind(call)
     bound.apply_defaults()
     value = bound.arguments["value"]
+    if value.ndim != 3:
+        raise RefusedError("nn.MultiheadAttention is called without samples; weights are imposed sample by sample")
+    weights = dropout(weights, layer.dropout, layer.training)
     width = layer.embed_dim
     kernel = layer.in_proj_weight[2 * width :] if layer._qkv_same_embed_dim else layer.v_proj_weight
     bias = None if layer.in_proj_bias is None else layer.in_proj_bias[2 * width :]

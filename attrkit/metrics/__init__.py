@@ -6,6 +6,8 @@ from attrkit.metrics.f_fidelity import f_fidelity as f_fidelity
 from attrkit.metrics.f_fidelity import random_masking as random_masking
 from attrkit.metrics.faithfulness import faithfulness as faithfulness
 from attrkit.metrics.ground_truth import ground_truth as ground_truth
+from attrkit.metrics.randomisation import data_randomisation as data_randomisation
+from attrkit.metrics.randomisation import parameter_randomisation as parameter_randomisation
 from attrkit.metrics.ranking_sensitivity import ranking_sensitivity as ranking_sensitivity
 from attrkit.metrics.roar import roar as roar
 from attrkit.metrics.robustness import infidelity as infidelity

@@ -12,10 +12,9 @@ import xarray as xr
 from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
-from attrkit.inputs import label_inputs, read_array
-from attrkit.metrics._accuracy import predictions_of, scores_of
 from attrkit.metrics._case import RANK_BY, how_recorded, scores_of_items
 from attrkit.metrics._draws import OPERATOR, generator
+from attrkit.metrics._held_out import check_one_kind, predictions_of, read_seeds, read_split, score_name, scores_of
 from attrkit.metrics._operators import Background, Operator, find_operators, make_background, replaced
 from attrkit.metrics._removal import Ranked
 from attrkit.metrics._removal_curves import Points
@@ -116,9 +115,7 @@ def roar(
     started = time.perf_counter()
     points = _read_shares(shares)
     seed = whole_number(seed, "seed", least=0)
-    numbers = [whole_number(one, "seeds", least=0) for one in seeds]
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"seeds={seeds!r}; give one at least, each once")
+    numbers = read_seeds(seeds)
     one_of(rank_by, "rank_by", RANK_BY)
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here: every further one trains all models again")
@@ -143,11 +140,7 @@ def roar(
             f"extractors are {fit.names} for train and {held_out.names} for test; they must be the same, and 'random' "
             "is the name of the random rankings"
         )
-    if fit.labels.dtype.kind != held_out.labels.dtype.kind or fit.labels.shape[1:] != held_out.labels.shape[1:]:
-        raise InputError(
-            f"the labels are {fit.labels.dtype} of shape {fit.labels.shape} for train and {held_out.labels.dtype} of "
-            f"shape {held_out.labels.shape} for test; accepted is one kind"
-        )
+    check_one_kind(fit.labels, held_out.labels)
     donors = make_background(fit.values, fit.real, explained=True)
     (name, put), *_ = find_operators(operator, fit.values, donors).items()
     sides = [(fit, donors), (held_out, make_background(fit.values, fit.real, explained=False))]
@@ -168,12 +161,8 @@ def roar(
         out[slice(None) if share == 0 else at, share, i] = scores_of(outputs, held_out.labels, threshold)
     undefined, left = (side.ranked.undefined[: len(names)] for side in (held_out, fit))
     out[np.broadcast_to(undefined[:, None, None], out.shape)] = np.nan
-    classes = held_out.labels.dtype.kind in "iu"
-    score = "correct" if classes else "absolute_error"
-    attrs = {
-        "long_name": "right class" if classes else "absolute error",
-        "direction": f"{'lower' if classes else 'higher'} is better",
-    }
+    score, long_name = score_name(held_out.labels)
+    attrs = {"long_name": long_name, "direction": f"{'lower' if score == 'correct' else 'higher'} is better"}
     ds = xr.Dataset(
         {
             score: (("extractor", "share", "seed", "sample"), out, attrs),
@@ -234,19 +223,7 @@ class _Split:
 def _read_split(
     name: str, split: Any, results: Any, *, resolution: str, rank_by: str, n_random: int, seed: int, **how: Any
 ) -> _Split:
-    if not isinstance(split, tuple | list) or len(split) != 2:
-        raise InputError(f"{name} is a {type(split).__name__}; accepted is a tuple of inputs and labels")
-    array = label_inputs(split[0])
-    labels = read_array(split[1], f"the labels of {name}", "accepted is an array with samples first")
-    if labels.dtype.kind not in "iuf" or not labels.ndim or len(labels) != len(array):
-        raise InputError(
-            f"the labels of {name} have shape {labels.shape} and dtype {labels.dtype}; accepted are {len(array)} "
-            "integers for classes, or floats"
-        )
-    if labels.dtype.kind in "iu" and labels.ndim > 1:
-        raise InputError(
-            f"the labels of {name} have shape {labels.shape}; of classes, one integer a sample is accepted"
-        )
+    array, labels = read_split(name, split)
     scores, mask = scores_of_items(as_datasets(results), resolution, **how)
     real = mask.values & (array["mask"].values if "mask" in array.coords else True)
     width = array.shape[2] if array.ndim == 3 and resolution == "cell" else 1

@@ -8,3 +8,6 @@ from attrkit.studies.protocol import protocol as protocol
 from attrkit.studies.study import study as study
 from attrkit.studies.tables import tables as tables
 from attrkit.studies.tables import write_tables as write_tables
+from attrkit.studies.uniform import check_uniform as check_uniform
+from attrkit.studies.uniform import uniform_attention as uniform_attention
+from attrkit.studies.uniform import uniform_training as uniform_training

@@ -1,11 +1,13 @@
 """What explains the models of a study, and what it is held against: chance, and no preference at all."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from attrkit.errors import InputError
+from attrkit.methods import find_method
 
 EXTRACTORS: dict[str, Any] = {
     "attention": "attention",
@@ -16,6 +18,15 @@ EXTRACTORS: dict[str, Any] = {
     "occlusion": "occlusion",
 }
 """If nothing else is asked for."""
+
+
+CONTROLS = ("random", "uniform")
+"""Extractors that do not look at the model."""
+
+
+def takes_baseline(method: Any) -> bool:
+    """Whether a method starts from a baseline."""
+    return "baseline" in inspect.signature(find_method(method)[1]).parameters
 
 
 def random(model: Any, x: np.ndarray, target: np.ndarray, *, draw: int) -> np.ndarray:
@@ -45,7 +56,7 @@ def read_extractors(extractors: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
         }
     found = {}
     for name, method in given.items():
-        if not isinstance(name, str) or not name or "/" in name or name in ("random", "uniform"):
+        if not isinstance(name, str) or not name or "/" in name or name in CONTROLS:
             raise InputError(
                 f"an extractor cannot be called {name!r}; accepted is text without '/', and not random or uniform, "
                 "which are added"

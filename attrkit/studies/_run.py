@@ -1,6 +1,5 @@
 """The steps of a study, from training to the last test."""
 
-import inspect
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ import xarray as xr
 
 from attrkit.errors import RefusedError
 from attrkit.extract import extract
-from attrkit.methods import find_method
-from attrkit.metrics._accuracy import predictions_of, scores_of
+from attrkit.metrics._held_out import predictions_of, score_name, scores_of
 from attrkit.streaming.identity import describe_value
 from attrkit.studies._case import Asked, Case
+from attrkit.studies._extractors import takes_baseline
 from attrkit.studies._outputs import are_shares
 from attrkit.studies._splits import Split
 from attrkit.studies._steps import Steps, was_refused
@@ -76,8 +75,7 @@ def _of_seed(steps: Steps, asked: Asked, tests: Tests, seed: int) -> Explained |
         options = {**given, "draw": seed} if name == "random" else given
 
         def explain(method: Any = method, options: dict[str, Any] = options) -> xr.Dataset:
-            takes = inspect.signature(find_method(method)[1]).parameters
-            own = {key: value for key, value in question.items() if key != "baseline" or key in takes}
+            own = {key: value for key, value in question.items() if key != "baseline" or takes_baseline(method)}
             adapter = trained.adapter(weights)
             return extract(adapter, asked.explained.inputs, method, **own, **asked.quiet, **options)
 
@@ -90,7 +88,8 @@ def _of_seed(steps: Steps, asked: Asked, tests: Tests, seed: int) -> Explained |
             continue
 
         def ask(test: Test = test, options: dict[str, Any] = options) -> xr.Dataset:
-            return test.run(Case(trained.adapter(weights), seed, results, asked), **options)
+            load, threshold = partial(trained.adapter, weights), model.attrs["threshold"]
+            return test.run(Case(load, seed, results, question, threshold, asked), **options)
 
         known = [keys[one] for one in results] if test.about == "results" else []
         depends = [*of_samples, describe_value(test.run), describe_value(options), describe_value(asked.how), known]
@@ -135,7 +134,7 @@ def _judged(trained: Trained, weights: xr.Dataset, asked: Asked) -> xr.Dataset:
     else:
         needed = float(asked.gate)
         passed = score >= needed
-    name, long_name = ("correct", "right class") if test.of_classes else ("absolute_error", "absolute error")
+    name, long_name = score_name(test.labels)
     told = "share of right classes" if test.of_classes else "coefficient of determination"
     return xr.Dataset(
         {
@@ -148,6 +147,7 @@ def _judged(trained: Trained, weights: xr.Dataset, asked: Asked) -> xr.Dataset:
             "passed": ((), bool(passed)),
         },
         coords={"sample": test.inputs["sample"].values, "output": np.arange(outputs.shape[1])},
+        attrs={"threshold": threshold},
     )
 
 

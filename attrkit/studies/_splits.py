@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.inputs import label_inputs, read_array
+from attrkit.metrics._held_out import check_one_kind, read_split
 from attrkit.streaming.identity import digest_of
 
 
@@ -64,13 +64,12 @@ def read_splits(data: Any) -> tuple[Split, Split]:
             f"tuple of inputs and labels; got {what}"
         )
     train, test = (_read(side, name) for side, name in zip(data, ("train", "test"), strict=True))
-    if train.inputs.shape[1:] != test.inputs.shape[1:] or train.labels.shape[1:] != test.labels.shape[1:]:
+    if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise InputError(
-            f"train has inputs of shape {train.inputs.shape} and labels of {train.labels.shape}, test "
-            f"{test.inputs.shape} and {test.labels.shape}; all but the first axis must be the same"
+            f"the inputs have shape {train.inputs.shape} for train and {test.inputs.shape} for test; all but the first "
+            "axis must be the same"
         )
-    if train.of_classes != test.of_classes:
-        raise InputError(f"labels are {train.labels.dtype} in train and {test.labels.dtype} in test; give one kind")
+    check_one_kind(train.labels, test.labels)
     return train, test
 
 
@@ -87,17 +86,7 @@ def _read(side: Any, name: str) -> Split:
         raise InputError(
             f"{name} is a {type(side).__name__}; accepted are a Dataset with input and label, or a tuple of both"
         )
-    inputs = label_inputs(given)
-    values = read_array(labels, f"the labels of {name}", "accepted is an array with samples first")
-    if values.dtype.kind not in "iuf" or not values.ndim or len(values) != len(inputs):
-        raise InputError(
-            f"the labels of {name} have shape {values.shape} and dtype {values.dtype}; accepted are {len(inputs)} "
-            "integers for classes, or floats"
-        )
-    if values.dtype.kind in "iu" and values.ndim > 1:
-        raise InputError(
-            f"the labels of {name} have shape {values.shape}; of classes, one integer a sample is accepted"
-        )
+    inputs, values = read_split(name, (given, labels))
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"the labels of {name} hold NaN or infinity; leave those samples out")
     return Split(inputs, values, saliency)

@@ -196,7 +196,7 @@ def _ours(caught: list[warnings.WarningMessage]) -> list[list[str]]:
         if not issubclass(found.category, AttrkitWarning):
             warnings.warn_explicit(found.message, found.category, found.filename, found.lineno)
     ours = [found for found in caught if issubclass(found.category, AttrkitWarning)]
-    return [[found.category.__name__, str(found.message)] for found in ours]
+    return [[found.category.__name__, " ".join(str(found.message).split())] for found in ours]
 
 
 def was_refused(ds: xr.Dataset) -> bool:

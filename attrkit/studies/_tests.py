@@ -1,15 +1,24 @@
 """The tests of a study, by name: each asks one thing of the model of one seed, or of those of all seeds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import xarray as xr
 
 from attrkit.errors import InputError, RefusedError
-from attrkit.metrics import agreement, faithfulness, ground_truth, self_agreement
+from attrkit.metrics import (
+    agreement,
+    data_randomisation,
+    faithfulness,
+    ground_truth,
+    parameter_randomisation,
+    self_agreement,
+)
+from attrkit.metrics.randomisation import HOW
 from attrkit.studies._case import Case
 from attrkit.studies.adversarial import adversarial_attention
 from attrkit.studies.permutation import permute_attention
+from attrkit.studies.uniform import uniform_training
 
 
 class Test(NamedTuple):
@@ -55,6 +64,27 @@ def _ground_truth(case: Case, **options: Any) -> xr.Dataset:
     return ground_truth(case.results, saliency, **{**how, **options})
 
 
+def _uniform_training(case: Case, **options: Any) -> xr.Dataset:
+    asked = case.asked
+    own: dict[str, Any] = {"seeds": [case.seed], "models": [case.model], "threshold": case.threshold}
+    test = asked.test.inputs, asked.test.labels
+    found = uniform_training(asked.factory, case.train, test, **own, **{**asked.quiet, **options})
+    return found.isel(seed=0, drop=True)
+
+
+def _parameter_randomisation(case: Case, *, how: Sequence[str] = HOW, **options: Any) -> xr.Dataset:
+    given = {**case.of_methods, **case.to_timesteps, "seed": case.seed, **options}
+    found = [parameter_randomisation(case.model, case.inputs, case.methods, how=one, **given) for one in how]
+    # Layers are the same either way, those closest to the output first.
+    return xr.concat(found, dim=xr.DataArray(list(how), dims="how", name="how"), combine_attrs="drop_conflicts")
+
+
+def _data_randomisation(case: Case, **options: Any) -> xr.Dataset:
+    given = {**case.of_methods, **case.to_timesteps, "threshold": case.threshold, "seed": case.seed, **options}
+    train, factory = case.train, case.asked.factory
+    return data_randomisation(factory, train, case.inputs, case.methods, model=case.model, **given)
+
+
 def _seed_variance(
     results: Mapping[int, Mapping[str, xr.Dataset]], how: Mapping[str, Any], **options: Any
 ) -> xr.Dataset:
@@ -67,8 +97,11 @@ TESTS = {
     "agreement": Test(_agreement, "results"),
     "permutation": Test(_permutation, "model"),
     "adversarial": Test(_adversarial, "model"),
+    "uniform_training": Test(_uniform_training, "model"),
     "faithfulness": Test(_faithfulness, "results"),
     "ground_truth": Test(_ground_truth, "results"),
+    "parameter_randomisation": Test(_parameter_randomisation, "results"),
+    "data_randomisation": Test(_data_randomisation, "results"),
     "seed_variance": Test(_seed_variance, "seeds"),
 }
 """In the order in which they are done."""

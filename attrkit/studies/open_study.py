@@ -43,9 +43,15 @@ def open_study(store: str | Path) -> xr.DataTree:
 
     Examples
     --------
-    >>> study_tree = attrkit.studies.open_study(study_path)
-    >>> "model" in study_tree, "agreement" in study_tree
-    (True, True)
+    >>> def train(x, y, seed):
+    ...     weights = np.linalg.lstsq(x[..., 0], y, rcond=None)[0]
+    ...     return lambda x: x[..., 0] @ weights
+    >>> x = np.random.default_rng(0).standard_normal((40, 4, 1))
+    >>> splits = (x[:20], x[:20, 2, 0]), (x[20:], x[20:, 2, 0])
+    >>> asked = {"seeds": [0], "extractors": ["occlusion"], "tests": ["agreement"], "show_progress": False}
+    >>> tree = attrkit.study(train, splits, store="study.zarr", **asked)
+    >>> list(open_study("study.zarr").children)
+    ['data', 'model', 'extractors', 'agreement', 'steps']
     """
     path = Path(store).absolute()
     if not is_study(path):
@@ -66,7 +72,11 @@ def open_study(store: str | Path) -> xr.DataTree:
             refused[name] = found.attrs[REFUSED]
         else:
             groups.setdefault(place, {})[seed] = found
-    tree = {place: _over_seeds(found) for place, found in groups.items()}
+    tree: dict[str, xr.Dataset] = {}
+    for place, own in groups.items():
+        # Before what is in it, so that groups are in the order in which they were made.
+        tree.setdefault(place.split("/")[0], xr.Dataset())
+        tree[place] = _over_seeds(own)
     tree["steps"] = _costs(folder, steps, refused)
     found_tree = xr.DataTree.from_dict(tree)
     found_tree.attrs = {"study": json.dumps(described)}

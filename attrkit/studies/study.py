@@ -1,5 +1,8 @@
 """The whole protocol in one call: train, gate, explain and test over seeds, and go on where that stopped."""
 
+import functools
+import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +15,10 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
+from attrkit import errors
 from attrkit.checks import is_number, whole_number
 from attrkit.errors import AttrkitWarning, InputError
+from attrkit.metrics._held_out import read_seeds
 from attrkit.schema import installed_version
 from attrkit.streaming.identity import describe_function, describe_value
 from attrkit.studies._case import Asked
@@ -66,15 +71,16 @@ def study(
         tuple is inputs and labels. Integers are classes, floats are numbers.
     store : str or Path
         A folder in ``.zarr``: a new one, or that of a study. Steps that it holds are not done again as long as all that
-        they depend on is the same: data, seed, the source of the factory, options, versions.
+        they depend on is the same: data, seed, the source of the factory and the values it closes over, options,
+        versions.
     seeds : sequence of int, default (0, 1, 2, 3, 4)
         One model each.
     extractors : sequence, or mapping of str to method, optional
         What explains, as `attrkit.compare` takes its methods. If not given: attention, input times gradient with
         attention held and free, integrated gradients, LRP and occlusion. ``random`` and ``uniform`` are added.
     tests : sequence of str, or mapping of str to options, optional
-        Which tests, and with what options. If not given all, ``ground_truth`` only where saliency is known. A function under a name of its own is a test too: it is
-        given what `attrkit.studies.Case` says, and returns a Dataset.
+        Which tests, and with what options. If not given all, ``ground_truth`` only where saliency is known. A function
+        under a name of its own is a test too: it is given what `attrkit.studies.Case` says, and returns a Dataset.
     gate : float, "chance" or None, default "chance"
         What a model must reach on the test data to be explained: a share of right classes, or of numbers the
         coefficient of determination. ``"chance"`` is to be better than the most frequent class, or than the mean. A
@@ -132,9 +138,7 @@ def study(
     ('seed', 'extractor', 'other', 'sample')
     """
     train, test = read_splits(data)
-    numbers = [whole_number(one, "seeds", least=0) for one in seeds]
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"seeds={seeds!r}; give one at least, each once")
+    numbers = read_seeds(seeds)
     if not (gate in (None, "chance") or is_number(gate)):
         raise InputError(f"gate={gate!r}; accepted are a number, 'chance' and None")
     if not (isinstance(logits, bool) or logits == "auto"):
@@ -147,7 +151,7 @@ def study(
         "attrkit": installed_version("attrkit"),
         "python": ".".join(map(str, sys.version_info[:2])),
         "versions": _versions(),
-        "factory": describe_function(model_factory),
+        "factory": _describe_factory(model_factory),
         "data": {"train": train.digest(), "test": test.digest()},
     }
     folder = begin_store(store)
@@ -178,6 +182,16 @@ def _drawn(count: int, n_samples: int | None) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(count)[:wanted])
 
 
+def _describe_factory(factory: Any) -> Any:
+    """Describe a factory by its source, and by what it was made with."""
+    if isinstance(factory, functools.partial):
+        return [_describe_factory(factory.func), describe_value(factory.args), describe_value(factory.keywords)]
+    if not inspect.isfunction(factory):
+        return describe_function(factory)
+    closed_over = {name: describe_value(value) for name, value in inspect.getclosurevars(factory).nonlocals.items()}
+    return [describe_function(factory), closed_over, describe_value(factory.__defaults__)]
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for name in _VERSIONS:
@@ -203,7 +217,7 @@ def _bar(total: int, show: bool) -> Iterator[Callable[[str], None]]:
 
 
 def _warn_of(tree: xr.DataTree) -> None:
-    """Say once of each extractor and test why it was refused, and which models did not pass."""
+    """Say once what was refused and why, which models did not pass, and of what steps have warned."""
     steps, model = tree["steps"].to_dataset(), tree["model"].to_dataset()
     seeds: dict[tuple[str, str], list[str]] = {}
     for name, reason in zip(steps["step"].values, steps["refused"].values, strict=True):
@@ -218,3 +232,12 @@ def _warn_of(tree: xr.DataTree) -> None:
         said.append(f"models that do not reach {needed:.3g} are not explained; score and seed: {scores}")
     for text in said:
         warnings.warn(text, AttrkitWarning, stacklevel=3)
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, lines in zip(steps["step"].values, steps["warned"].values, strict=True):
+        for line in filter(None, lines.split("\n")):
+            category, _, text = line.partition(": ")
+            found.setdefault((category, re.sub(r"\d[\d.e+-]*", "#", text)), []).append((name, text))
+    for (category, _), own in found.items():
+        name, text = own[0]
+        where = f"in {len(own)} steps, the first of them {name}" if len(own) > 1 else f"in step {name}"
+        warnings.warn(f"{where}: {text}", getattr(errors, category, AttrkitWarning), stacklevel=3)

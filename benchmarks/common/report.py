@@ -35,6 +35,17 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "peak_memory": ("peak memory [MiB]", ".0f"),
     "time_growth": ("growth of time", ".2f"),
     "memory_growth": ("of memory", ".2f"),
+    "accuracy": ("accuracy", ".2f"),
+    "aup": ("AUP", ".3f"),
+    "aur": ("AUR", ".3f"),
+    "information": ("information [bit]", ".0f"),
+    "entropy": ("entropy [bit]", ".0f"),
+    "auroc": ("AUROC", ".3f"),
+    "auprc": ("AUPRC", ".3f"),
+    "time_precision": ("precision, time", ".2f"),
+    "time_recall": ("recall, time", ".2f"),
+    "feature_precision": ("precision, channels", ".2f"),
+    "feature_recall": ("recall, channels", ".2f"),
 }
 
 
@@ -56,10 +67,12 @@ def report(
     labels: Sequence[str],
     columns: Sequence[str],
     attrs: Mapping[str, str] | None = None,
+    group: str | None = None,
 ) -> None:
     """Print the rows as a table, and save them where the arguments say.
 
-    `labels` tell a row from all others and become the dims of the dataset; `columns` are what the table shows.
+    `labels` tell a row from all others and become the dims of the dataset; `columns` are what the table shows, with
+    ``NAME_sd`` behind them where a row has it. A script of several tables gives each a `group` in the file.
     """
     about = {**machine(), **(attrs or {}), "command": command()}
     heads = [*(label.replace("_", " ") for label in labels), *(COLUMNS.get(c, (c, ""))[0] for c in columns)]
@@ -71,7 +84,8 @@ def report(
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     if chosen.out:
-        as_dataset(rows, labels, {"title": title, **about}).to_netcdf(chosen.out, engine="h5netcdf")
+        found = as_dataset(rows, labels, {"title": title, **about})
+        found.to_netcdf(chosen.out, mode="w" if group is None else "a", group=group, engine="h5netcdf")
     if chosen.write:
         chosen.write.mkdir(parents=True, exist_ok=True)
         with (chosen.write / f"{name}.csv").open("w", newline="", encoding="utf-8") as handle:
@@ -87,7 +101,9 @@ def shown(row: Mapping[str, Any], column: str) -> str:
     value = row.get(column)
     if value is None or isinstance(value, str):
         return value or ""
-    return format(value, COLUMNS.get(column, ("", ""))[1])
+    style = COLUMNS.get(column, ("", ""))[1]
+    spread = row.get(f"{column}_sd")
+    return format(value, style) + ("" if spread is None else f" ± {format(spread, style)}")
 
 
 def as_dataset(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], attrs: Mapping[str, str]) -> xr.Dataset:

@@ -155,6 +155,42 @@ def _torch(kind: str, precision: str) -> Iterator[Any]:
     yield model.eval()
 
 
+def as_in_reference(framework: str, kind: str, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return arrays that a framework names, in the names and layouts of the reference."""
+    on_torch, laid = framework == "torch", {}
+    laid["head"] = found["head.weight"].T if on_torch else found["head.kernel"]
+    laid["head_bias"] = found["head.bias"]
+    if kind == "attention":
+        laid["embed"] = found["embed.weight"].T if on_torch else found["embed.kernel"]
+        laid["embed_bias"] = found["embed.bias"]
+        heads = (HEADS, WIDTH // HEADS)
+        if on_torch:
+            kernels = np.split(found["body.in_proj_weight"], 3)
+            laid["kernel"] = np.stack([kernel.T.reshape(WIDTH, *heads) for kernel in kernels])
+            laid["bias"] = found["body.in_proj_bias"].reshape(3, *heads)
+            laid["join"] = found["body.out_proj.weight"].T.reshape(*heads, WIDTH)
+            laid["join_bias"] = found["body.out_proj.bias"]
+        else:
+            parts = ("query", "key", "value")
+            laid["kernel"], laid["bias"] = (
+                np.stack([found[f"body.{part}.{name}"] for part in parts]) for name in ("kernel", "bias")
+            )
+            laid["join"] = found["body.attention_output.kernel"]
+            laid["join_bias"] = found["body.attention_output.bias"]
+    elif kind == "conv":
+        laid["kernel"] = found["body.weight"].transpose(2, 1, 0) if on_torch else found["body.kernel"]
+        laid["bias"] = found["body.bias"]
+    elif on_torch:
+        gates = _reset_first if kind == "gru" else lambda values: values
+        laid["kernel"], laid["recurrent"] = (gates(found[f"body.weight_{part}_l0"].T) for part in ("ih", "hh"))
+        both = [gates(found[f"body.bias_{part}_l0"]) for part in ("ih", "hh")]
+        laid["bias"] = np.stack(both) if kind == "gru" else both[0]
+    else:
+        laid["kernel"], laid["recurrent"] = found["body.kernel"], found["body.recurrent_kernel"]
+        laid["bias"] = found["body.bias"]
+    return laid
+
+
 def _reset_first(values: np.ndarray) -> np.ndarray:
     update, reset, new = np.split(values, 3, axis=-1)
     return np.concatenate([reset, update, new], axis=-1)

@@ -71,6 +71,11 @@ def inputs() -> np.ndarray:
 def forward(kind: str, x: Any, xp: ModuleType = np) -> tuple[Any, Any]:
     """Return outputs of shape (sample, output) and attention weights or None; takes complex numbers, and JAX arrays."""
     w = {name: values.astype(x.real.dtype) for name, values in weights(kind).items()}
+    return with_weights(kind, w, x, xp)
+
+
+def with_weights(kind: str, w: dict[str, Any], x: Any, xp: ModuleType = np) -> tuple[Any, Any]:
+    """Return what `forward` does, of other weights; complex ones need a complex `x`."""
     hidden, scores = {"lstm": _lstm, "gru": _gru, "conv": _conv, "attention": _attention}[kind](w, x, xp)
     return hidden @ w["head"] + w["head_bias"], scores
 
@@ -135,6 +140,21 @@ def gradient(kind: str, x: np.ndarray) -> np.ndarray:
     points = (x[:, None] + nudges).reshape(-1, STEPS, CHANNELS)
     slopes = forward(kind, points)[0].imag.reshape(len(x), STEPS, CHANNELS, OUTPUTS) / step
     return np.stack([slope[..., target] for slope, target in zip(slopes, TARGET, strict=True)])
+
+
+def weight_gradient(kind: str, x: np.ndarray, of_output: np.ndarray, of_scores: Any) -> dict[str, np.ndarray]:
+    """Return the gradient of outputs and attention weights, each times its cotangent, for each weight, by name."""
+    step, found = 1e-30, {}
+    for name, values in weights(kind).items():
+        found[name] = np.empty(values.shape)
+        for place in np.ndindex(*values.shape):
+            moved = {**weights(kind), name: values.astype(complex)}
+            moved[name][place] += 1j * step
+            outputs, scores = with_weights(kind, moved, x.astype(complex))
+            found[name][place] = (outputs.imag * of_output).sum() / step
+            if scores is not None:
+                found[name][place] += (scores.imag * of_scores).sum() / step
+    return found
 
 
 def noise(x: np.ndarray, step: int) -> np.ndarray:

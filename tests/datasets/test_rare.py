@@ -65,11 +65,13 @@ def test_series_are_stationary_with_the_covariance_of_the_process():
     assert abs(x @ x.T / n_series - covariance).max() < 5 * 1.03**2 * np.sqrt(2 / n_series)
 
 
-def test_published_scores_of_integrated_gradients_are_met():
-    # Table of time_interpret, 10 samples, five folds: AUP 1.000, AUR 0.135 +- 0.004, information 464 +- 15.
+@pytest.mark.parametrize(("make", "published"), [(rare_feature, (0.135, 464)), (rare_time, (0.125, 443))])
+def test_published_scores_of_integrated_gradients_are_met(make, published):
+    # Means of five folds of 10 samples in time_interpret, beside four here. Folds have AUR 0.131 +- 0.009 and
+    # information 459 +- 29 in either experiment, so two such means differ by 0.006 and 20.
     scores = []
     for seed in range(4):
-        data = rare_feature(n_samples=10, seed=seed)
+        data = make(n_samples=10, seed=seed)
         exact = (data["input"] ** 2 * data["saliency"]).values
         exact /= exact.max(axis=(1, 2), keepdims=True)
         salient = data["saliency"].values
@@ -78,8 +80,8 @@ def test_published_scores_of_integrated_gradients_are_met():
         scores.append([auc(thresholds, precision[:-1]), auc(thresholds, recall[:-1]), information])
     aup, aur, information = np.mean(scores, axis=0)
     np.testing.assert_allclose(aup, 1, atol=1e-3)
-    np.testing.assert_allclose(aur, 0.135, atol=0.01)
-    np.testing.assert_allclose(information, 464, atol=30)
+    np.testing.assert_allclose(aur, published[0], atol=0.0125)
+    np.testing.assert_allclose(information, published[1], atol=40)
 
 
 @pytest.mark.parametrize(

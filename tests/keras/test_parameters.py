@@ -73,3 +73,31 @@ def test_a_saved_model_is_refused(tmp_path):
     tf.saved_model.save(model, str(tmp_path))
     with pytest.raises(RefusedError, match="a SavedModel is a program without layers"):
         attrkit.adapt(attrkit.load_model(tmp_path)).parameters()
+
+
+def test_gradients_of_tables_of_words_and_of_several_outputs():
+    given = keras.Input((5,), dtype="int32")
+    hidden = layers.LSTM(4)(layers.Embedding(7, 3, name="words", mask_zero=True)(given))
+    model = keras.Model(given, [layers.Dense(2, name="one")(hidden), layers.Dense(1, name="other")(hidden)])
+    x = np.array([[1, 2, 3, 1, 0], [4, 4, 4, 0, 0]])
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    cotangent = rng.normal(size=(2, 3))
+    adapter = attrkit.adapt(model).configured()
+    found = adapter.parameter_gradient(x, cotangent)
+    assert list(found) == list(adapter.parameters())
+    # Words that do not occur count for nothing.
+    np.testing.assert_array_equal(found["words.embeddings"][[0, 5, 6]], 0)
+    np.testing.assert_allclose(found["other.bias"], cotangent[:, 2:].sum(0), rtol=1e-6)
+    step = 1e-2
+    for name, (_, _, values, _) in adapter.parameters().items():
+        way = rng.normal(size=values.shape)
+        with adapter.state_kept():
+            ends = []
+            for sign in (1, -1):
+                adapter.assign({name: values + sign * step * way})
+                ends.append((adapter.predict(x).astype(float) * cotangent).sum())
+        np.testing.assert_allclose((found[name] * way).sum(), (ends[0] - ends[1]) / (2 * step), rtol=2e-2, atol=2e-3)
+    model.trainable = False
+    with pytest.raises(RefusedError, match="no parameters that are not frozen"):
+        attrkit.adapt(model).configured().parameter_gradient(x, cotangent)
