@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attrkit import metrics as metrics
     from attrkit import plot as plot
     from attrkit import studies as studies
+    from attrkit import study_output as study_output
     from attrkit.studies import study as study
 
 __version__ = _installed_version("attrkit")
@@ -36,7 +37,7 @@ __version__ = _installed_version("attrkit")
 
 def __getattr__(name: str) -> _Any:
     # matplotlib is loaded with the first plot, not with attrkit; so is what the others need.
-    if name in ("datasets", "metrics", "plot", "studies"):
+    if name in ("datasets", "metrics", "plot", "studies", "study_output"):
         return _import_module(f"attrkit.{name}")
     if name == "study":
         return _import_module("attrkit.studies").study

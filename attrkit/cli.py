@@ -1,4 +1,4 @@
-"""The command line: ``attrkit demo``, ``extract``, ``plot``, ``doctor``."""
+"""The command line: ``attrkit demo``, ``extract``, ``plot``, ``study``, ``doctor``."""
 
 import json
 import os
@@ -154,6 +154,33 @@ def plot(
     target = file.with_suffix(f".{kind.value}.png") if out is None else out
     panels.save(target)
     typer.echo(f"wrote {target}")
+
+
+@app.command()
+@_errors_as_text
+def study(
+    config: Annotated[Path, typer.Argument(help="TOML: factory, data, and options of attrkit.study.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Ask of trained models whether attention and attribution agree, and which is faithful.
+
+    Runs the code that CONFIG names as its factory: run only what you trust. The same command goes on where it was
+    stopped.
+    """
+    from attrkit.studies._table_files import needed
+    from attrkit.studies.study import study as run_study
+    from attrkit.study_config import read_config
+    from attrkit.study_output import write_study
+
+    for package in ("scipy", "statsmodels", "jinja2", "tabulate"):
+        # Before models are trained, not after.
+        needed(package, "what comes out of a study")
+    asked = read_config(config)
+    out = asked.pop("out")
+    tree = run_study(**asked, show_progress=not quiet)
+    files = write_study(tree, out)
+    typer.echo(f"wrote {asked['store']}")
+    typer.echo(f"wrote {files[0]}, {len(files) - 1} files of tables and figures in {out}")
 
 
 @app.command()

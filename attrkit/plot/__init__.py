@@ -1,10 +1,26 @@
 """Pictures of attrkit's datasets: the only room that imports matplotlib, and pyplot only when asked to show."""
 
+from attrkit.plot.agreement import agreement
 from attrkit.plot.attention import attention
 from attrkit.plot.curves import curves
 from attrkit.plot.heatmap import heatmap
 from attrkit.plot.hist import hist
 from attrkit.plot.overlay import overlay
 from attrkit.plot.panels import Panels
+from attrkit.plot.ranking import ranking
+from attrkit.plot.removal import removal
+from attrkit.plot.weights import adversarial, permutation
 
-__all__ = ["Panels", "attention", "curves", "heatmap", "hist", "overlay"]
+__all__ = [
+    "Panels",
+    "adversarial",
+    "agreement",
+    "attention",
+    "curves",
+    "heatmap",
+    "hist",
+    "overlay",
+    "permutation",
+    "ranking",
+    "removal",
+]

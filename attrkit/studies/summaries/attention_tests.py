@@ -54,7 +54,7 @@ def predicted_class(model: xr.Dataset, like: xr.Dataset) -> xr.DataArray | None:
     if outputs.sizes["output"] > 1:
         told = outputs.argmax("output")
     else:
-        # As the gate has it: a probability, or a score before a sigmoid.
-        shares = bool(((outputs >= 0) & (outputs <= 1)).all())
-        told = (outputs.isel(output=0, drop=True) > (0.5 if shares else 0.0)).astype(int)
+        # As the gate has it, of each model: of a probability 0.5, of a score before a sigmoid 0.
+        shares = ((outputs >= 0) & (outputs <= 1)).all(["sample", "output"])
+        told = (outputs.isel(output=0, drop=True) > xr.where(shares, 0.5, 0.0)).astype(int)
     return told.sel(seed=like["seed"], sample=like["sample"]).reset_coords(drop=True)
