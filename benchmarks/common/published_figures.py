@@ -1,8 +1,8 @@
 """What others published: mean and standard deviation over five folds.
 
 Computed from ``experiments/arma/results.csv`` (state of October 2022) and ``experiments/hmm/results.csv`` (May 2023) in
-https://github.com/josephenguehard/time_interpret, which is the code of Enguehard 2023, arXiv:2305.08498 and
-arXiv:2306.05012. Methods that attrkit has go by attrkit's names.
+https://github.com/josephenguehard/time_interpret, which is the code of Enguehard 2023, arXiv:2305.18840 and
+arXiv:2306.02968. Methods that attrkit has go by attrkit's names.
 """
 
 Figures = dict[str, tuple[float, float]]

@@ -17,7 +17,18 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("captum", "jax", "keras", "keras-self-attention", "numpy", "tensorflow", "torch", "xarray", "xplique")
+PACKAGES = (
+    "captum",
+    "jax",
+    "keras",
+    "keras-self-attention",
+    "numpy",
+    "quantus",
+    "tensorflow",
+    "torch",
+    "xarray",
+    "xplique",
+)
 
 # Variable -> heading and format of its column.
 COLUMNS: Mapping[str, tuple[str, str]] = {
