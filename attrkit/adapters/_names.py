@@ -14,11 +14,8 @@ def names_anew() -> Iterator[None]:
     """
     state = sys.modules.get("keras.src.backend.common.global_state")
     counted = None if state is None else state.get_global_attribute("object_name_uids")
-    by_graph = [
-        module.PER_GRAPH_OBJECT_NAME_UIDS
-        for module in map(sys.modules.get, ("keras.src.backend", "tf_keras.src.backend"))
-        if hasattr(module, "PER_GRAPH_OBJECT_NAME_UIDS")
-    ]
+    backends = [sys.modules.get(name) for name in ("keras.src.backend", "tf_keras.src.backend")]
+    by_graph = [getattr(backend, "PER_GRAPH_OBJECT_NAME_UIDS", {}) for backend in backends]
     kept = [dict(names) for names in by_graph]
     if state is not None:
         state.set_global_attribute("object_name_uids", defaultdict(int))

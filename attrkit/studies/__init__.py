@@ -2,9 +2,9 @@
 
 from attrkit.studies._case import Case as Case
 from attrkit.studies.adversarial import adversarial_attention as adversarial_attention
-from attrkit.studies.open_study import open_study as open_study
 from attrkit.studies.adversarial_training import adversarial_training as adversarial_training
 from attrkit.studies.diagnostic import diagnostic as diagnostic
+from attrkit.studies.open_study import open_study as open_study
 from attrkit.studies.permutation import permute_attention as permute_attention
 from attrkit.studies.protocol import protocol as protocol
 from attrkit.studies.study import study as study

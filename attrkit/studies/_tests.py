@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from attrkit.errors import InputError, RefusedError
+from attrkit.extract import extract
 from attrkit.metrics import (
     agreement,
     data_randomisation,
@@ -17,6 +18,8 @@ from attrkit.metrics import (
 from attrkit.metrics.randomisation import HOW
 from attrkit.studies._case import Case
 from attrkit.studies.adversarial import adversarial_attention
+from attrkit.studies.adversarial_training import adversarial_training
+from attrkit.studies.diagnostic import diagnostic
 from attrkit.studies.permutation import permute_attention
 from attrkit.studies.uniform import uniform_training
 
@@ -72,6 +75,24 @@ def _uniform_training(case: Case, **options: Any) -> xr.Dataset:
     return found.isel(seed=0, drop=True)
 
 
+def _diagnostic(case: Case, **options: Any) -> xr.Dataset:
+    asked, how = case.asked, case.asked.how
+    reduction = {"reduce": how["attention"], "layer": how["layer"], "head": how["head"]}
+    splits = asked.train, asked.explained
+    own = [extract(case.model, split.inputs, "attention", **asked.quiet) for split in splits]
+    train, test = ((split.inputs, split.labels) for split in splits)
+    given = {"seeds": [case.seed], **reduction, "show_progress": False, **options}
+    return diagnostic(train, test, {"model": (own[0], own[1])}, **given).isel(seed=0, drop=True)
+
+
+def _adversarial_training(
+    case: Case, *, lambdas: Sequence[float] = (0.0, 0.01, 0.1), epochs: int = 20, **options: Any
+) -> xr.Dataset:
+    train, given = case.asked.train.inputs, {"layer": case.asked.how["layer"], "seed": case.seed}
+    asked = {**given, "epochs": epochs, "show_progress": False, **options}
+    return adversarial_training(case.model, train, lambdas=lambdas, test=case.inputs, **asked)
+
+
 def _parameter_randomisation(case: Case, *, how: Sequence[str] = HOW, **options: Any) -> xr.Dataset:
     given = {**case.of_methods, **case.to_timesteps, "seed": case.seed, **options}
     found = [parameter_randomisation(case.model, case.inputs, case.methods, how=one, **given) for one in how]
@@ -98,6 +119,8 @@ TESTS = {
     "permutation": Test(_permutation, "model"),
     "adversarial": Test(_adversarial, "model"),
     "uniform_training": Test(_uniform_training, "model"),
+    "adversarial_training": Test(_adversarial_training, "model"),
+    "diagnostic": Test(_diagnostic, "model"),
     "faithfulness": Test(_faithfulness, "results"),
     "ground_truth": Test(_ground_truth, "results"),
     "parameter_randomisation": Test(_parameter_randomisation, "results"),
