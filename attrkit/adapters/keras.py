@@ -129,7 +129,7 @@ class KerasModel(Adapter):
         return held
 
     def _fetch(self, array: Any) -> np.ndarray:
-        # On torch, numpy shares the memory of the variable.
+        # A copy, whatever a backend's own conversion shares.
         values = np.array(array.numpy())
         # numpy has no bfloat16 of its own, whose numbers float32 holds too.
         return values if values.dtype.kind in "biufc" else values.astype("float32")
