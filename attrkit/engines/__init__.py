@@ -11,7 +11,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from attrkit.errors import InputError
+from attrkit.adapters._interception import standing_in
+from attrkit.errors import InputError, RefusedError
 
 
 def engine_names() -> list[str]:
@@ -37,7 +38,15 @@ def find_in_engine(method: str) -> Callable[..., Any]:
         If there is no such toolkit, or it has no such method.
     MissingDependencyError
         If the toolkit is not installed.
+    RefusedError
+        If something stands in for the calls of layers, of which a toolkit with copies and processes of its own knows
+        nothing.
     """
+    if standing_in() is not None:
+        raise RefusedError(
+            f"{method} may run the model as its layers compute it, and not with uniform attention; inside "
+            "uniform_attention use attrkit's own methods"
+        )
     engine, _, name = method.partition(":")
     if engine not in engine_names():
         raise InputError(f"unknown toolkit {engine!r} in {method!r}; known are {', '.join(engine_names())}")

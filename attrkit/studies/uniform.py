@@ -51,7 +51,8 @@ def uniform_attention() -> Iterator[Counter[str]]:
 
     The block changes what runs, not the model: ask the model inside too. What a framework has compiled stays as it was:
     a Keras model whose own ``predict`` was first called inside is uniform there for good, and one whose own ``predict``
-    or ``fit`` was first called before is not uniform there inside. attrkit compiles for itself, and is right in both.
+    or ``fit`` was first called before is not uniform there inside. attrkit compiles for itself, and is right in both;
+    methods of other toolkits are refused inside.
 
     Examples
     --------

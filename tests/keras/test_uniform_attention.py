@@ -153,6 +153,23 @@ def test_another_thread_and_weights_that_are_imposed_go_before(x):
     np.testing.assert_array_equal(found[0], expected)
 
 
+def test_methods_inside_explain_the_model_with_uniform_attention(x):
+    given = keras.Input((12, 3))
+    model = keras.Model(given, layers.Dense(1)(keras_self_attention.SeqWeightedAttention()(given)))
+    randomise(model)
+    kernel = model.layers[-1].get_weights()[0][:, 0]
+    for method in ("gradient", "input_x_gradient"):
+        # What was compiled before the block is not what runs in it.
+        outside = attrkit.extract(model, x, method, show_progress=False)["attribution"]
+        with uniform_attention():
+            inside = attrkit.extract(model, x, method, show_progress=False)["attribution"]
+        assert abs(outside - inside).max() > 1e-3
+        expected = kernel / 12 if method == "gradient" else x * kernel / 12
+        np.testing.assert_allclose(inside, np.broadcast_to(expected, x.shape), rtol=1e-3, atol=1e-6)
+    with uniform_attention(), pytest.raises(RefusedError, match="use attrkit's own methods"):
+        attrkit.extract(model, x, "shap:GradientExplainer", show_progress=False)
+
+
 class Scored(layers.Layer):
     def call(self, x, return_attention=False):
         weights = keras.activations.softmax(x[..., 0])
