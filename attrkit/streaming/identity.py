@@ -75,6 +75,8 @@ def describe_value(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index | pd.DataFrame):
         labels = [axis.to_numpy() for axis in value.axes] if isinstance(value, pd.Series | pd.DataFrame) else []
         return f"array {np.shape(value)}: {digest_of(value, *labels)}"
+    if inspect.ismodule(value):
+        return value.__name__
     if hasattr(value, "detach"):
         return describe_value(value.detach().cpu().numpy())
     if callable(value):

@@ -13,7 +13,7 @@ EXTRACTORS: dict[str, Any] = {
     "attention": "attention",
     "input_x_gradient_held": ("input_x_gradient", {"hold_attention": True}),
     "input_x_gradient": "input_x_gradient",
-    "integrated_gradients": "integrated_gradients",
+    "integrated_gradients": ("integrated_gradients", {"n_steps": "auto"}),
     "lrp": "lrp",
     "occlusion": "occlusion",
 }
