@@ -44,6 +44,12 @@ def cautions_of(tree: xr.DataTree, passed: int) -> list[str]:
             "What was planted in the data need not be what a model uses; and metrics that depend on the scale of "
             "scores (`aup`, `aur`, `information`, `entropy`) can be best for maps that know nothing."
         )
+    if "parameter_randomisation" in held or "data_randomisation" in held:
+        lines.append(
+            "An explanation that stays alike when parameters or labels are drawn anew is not wrong by that: the inputs "
+            "and the architecture are the same, and part of what it shows may be theirs. One that changes is not right "
+            "by that either."
+        )
     if passed < 5:
         lines.append(f"{passed} {'seed is' if passed == 1 else 'seeds are'} few: the next may differ from all of them.")
     lines.append("All of this is of one kind of model on one set of data. It is no result about attention in general.")

@@ -1,31 +1,19 @@
 """What a study has found, in plain sentences that follow from intervals and corrected tests."""
 
-from typing import Any, NamedTuple
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.studies._table_files import number, with_interval
+from attrkit.studies import _findings_trained as trained
+from attrkit.studies._findings_told import REFERENCES, Finding, Row, told
+from attrkit.studies._table_files import number
 from attrkit.studies.tables import names_of_tests
-
-REFERENCES = ("random", "uniform")
 
 _FLAT = 0.95
 """Of the highest entropy there can be: weights beyond it are called nearly flat."""
 
 _MOST_LINES = 12
 """Of a test without sentences of its own."""
-
-Row = dict[Any, Any]
-
-
-class Finding(NamedTuple):
-    """Sentences about one test; the headline is for the beginning."""
-
-    title: str
-    lines: list[str]
-    headline: str = ""
 
 
 def find(tree: xr.DataTree, frames: dict[str, pd.DataFrame]) -> list[Finding]:
@@ -47,6 +35,14 @@ def find(tree: xr.DataTree, frames: dict[str, pd.DataFrame]) -> list[Finding]:
         elif name in ("faithfulness", "ground_truth"):
             title = "Faithfulness" if name == "faithfulness" else "Against what is known to matter"
             found.append(_ranking(title, name, frame, frames.get(f"{name}_tests"), frames.get(f"{name}_ranks")))
+        elif name == "uniform_training":
+            found.append(trained.uniform_training(tree[name].to_dataset()))
+        elif name == "diagnostic":
+            found.append(trained.diagnostic(tree[name].to_dataset()))
+        elif name == "parameter_randomisation":
+            found.append(trained.parameter_randomisation(frame))
+        elif name == "data_randomisation":
+            found.append(trained.data_randomisation(frame))
         else:
             found.append(_any(name, frame))
     return found
@@ -62,12 +58,6 @@ def flatness(tree: xr.DataTree, attention: str | None) -> float | None:
     """Return the mean entropy of attention, as a share of the highest there can be; None if it is not known."""
     ds = None if attention is None else tree["extractors"][attention].to_dataset()
     return None if ds is None or "attention_entropy" not in ds else float(ds["attention_entropy"].mean())
-
-
-def told(row: Row, prefix: str = "") -> str:
-    """Write the estimate of a row with its interval."""
-    low, high = (row.get(f"{prefix}_{end}" if prefix else end, np.nan) for end in ("low", "high"))
-    return with_interval(row[prefix or "estimate"], low, high)
 
 
 def _agreement(frame: pd.DataFrame, attention: str | None) -> Finding:

@@ -11,7 +11,7 @@ from attrkit.metrics import interval
 
 CASES = ("seed", "sample")
 
-NOT_A_CASE = ("timestep", "channel", "query_timestep", "key_timestep", "output", "permutation")
+NOT_A_CASE = ("timestep", "channel", "query_timestep", "key_timestep", "output", "permutation", "epoch")
 """Dims along which a variable is a result of its own, not a number of a sample."""
 
 
@@ -81,6 +81,10 @@ def plain_variables(ds: xr.Dataset, kinds: str = "f") -> dict[str, xr.DataArray]
     """Return the variables that have a number for each seed or sample, and along other dims."""
     found = {}
     for name, values in ds.data_vars.items():
+        if "train_sample" in values.dims and "sample" not in values.dims:
+            # Cases as well, of the other half of the data.
+            values = values.reset_coords(drop=True).drop_vars("train_sample", errors="ignore")
+            values = values.rename(train_sample="sample")
         dims = set(values.dims)
         if values.dtype.kind in kinds and dims & set(CASES) and not dims & set(NOT_A_CASE):
             found[str(name)] = values

@@ -1,0 +1,100 @@
+"""What tests that train or redraw models have found, in plain sentences."""
+
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from attrkit.studies._findings_told import REFERENCES, Finding, Row, told
+from attrkit.studies.summaries.rows import interval_of
+
+
+def uniform_training(ds: xr.Dataset) -> Finding:
+    """Say whether models trained with uniform attention do as well."""
+    scored, what, up = _scored(ds)
+    learned, uniform = (_row(scored.sel(attention=kind)) for kind in ("learned", "uniform"))
+    gap = _row(scored.sel(attention="learned", drop=True) - scored.sel(attention="uniform", drop=True))
+    lines = [
+        f"Models have {told(learned)} {what} with attention as it was learned, and {told(uniform)} when they were "
+        f"trained with uniform attention: a difference of {told(gap)}.",
+        _verdict(gap, up, "learned attention", "uniform attention"),
+    ]
+    if not _better(gap, up):
+        lines.append(
+            "Unless more seeds tell otherwise, attention is not needed here, and its weights need not say what an answer "
+            "rests on, whatever the other tests show."
+        )
+    headline = _verdict(gap, up, "learned attention", "uniform attention")
+    return Finding("Do the data need attention?", lines, headline)
+
+
+def diagnostic(ds: xr.Dataset) -> Finding:
+    """Say which weights help a model without context."""
+    scored, what, up = _scored(ds)
+    kinds = [str(kind) for kind in scored["attention"].values]
+    lines = []
+    for kind in kinds:
+        text = f"A model without context has {told(_row(scored.sel(attention=kind)))} {what} with `{kind}` weights"
+        if kind != "uniform" and "uniform" in kinds:
+            gap = _row(scored.sel(attention=kind, drop=True) - scored.sel(attention="uniform", drop=True))
+            text += f", a difference of {told(gap)} from uniform ones"
+            text += f". {_verdict(gap, up, f'`{kind}`', 'uniform weights')[:-1]}"
+        lines.append(f"{text}.")
+    return Finding("Do the weights help a model without context?", lines)
+
+
+def parameter_randomisation(frame: pd.DataFrame) -> Finding:
+    """Say how much of an explanation is left when all parameters are drawn anew."""
+    own = frame[frame["variable"] == "spearman"]
+    if "how" in own:
+        own = own[own["how"] == "cascading"]
+    # The last layer to be drawn is that closest to the input.
+    last = own.drop_duplicates("extractor", keep="last") if "extractor" in own else own
+    lines = [
+        f"With all layers drawn anew, `{row['extractor']}` has a rank correlation of {told(row)} with what it says of "
+        f"the trained model{_left(row)}."
+        for row in last.to_dict("records")
+        if row["extractor"] not in REFERENCES and not pd.isna(row["estimate"])
+    ]
+    return Finding("Do explanations depend on what was learned?", lines or ["No rank correlation is defined."])
+
+
+def data_randomisation(frame: pd.DataFrame) -> Finding:
+    """Say how alike explanations are of a model that was trained on shuffled labels."""
+    own = frame[frame["variable"] == "spearman"]
+    lines = [
+        f"Of a model trained on shuffled labels, `{row['extractor']}` has a rank correlation of {told(row)} with what "
+        f"it says of the trained one{_left(row)}."
+        for row in own.to_dict("records")
+        if row["extractor"] not in REFERENCES and not pd.isna(row["estimate"])
+    ]
+    return Finding("Do explanations depend on the labels?", lines or ["No rank correlation is defined."])
+
+
+def _scored(ds: xr.Dataset) -> tuple[xr.DataArray, str, bool]:
+    """Return what models get right, in words, and whether more is better."""
+    if "correct" in ds:
+        return ds["correct"], "of the answers right", True
+    return ds["absolute_error"], "as the mean absolute error", False
+
+
+def _row(values: xr.DataArray) -> Row:
+    found = interval_of(values)
+    return {name: float(found[name]) for name in ("estimate", "low", "high")}
+
+
+def _better(gap: Row, up: bool) -> bool:
+    return bool(gap["low"] > 0 if up else gap["high"] < 0)
+
+
+def _verdict(gap: Row, up: bool, one: str, other: str) -> str:
+    begun = one[0].upper() + one[1:]
+    if _better(gap, up):
+        return f"{begun} does better than {other}."
+    return f"{begun} does {'worse than' if _better(gap, not up) else 'no better, as far as can be told, than'} {other}."
+
+
+def _left(row: dict[Any, Any]) -> str:
+    if pd.isna(row["low"]):
+        return ""
+    return ": part of it is there without what was learned" if row["low"] > 0 else ", not told apart from none"
