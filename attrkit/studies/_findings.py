@@ -136,7 +136,7 @@ def _permutation(ds: xr.Dataset, frame: pd.DataFrame, flat: float | None) -> Fin
     if flat is not None and flat > _FLAT:
         lines.append(
             f"Attention is nearly flat, with {number(flat)} of the highest entropy there can be. Shuffles of flat "
-            "weights change nothing, so a small change says little here."
+            "weights change nothing, so a small change would say little."
         )
     return Finding(
         "Does shuffled attention change the output?", lines, f"Shuffling attention moves the output by {told(row)}."
@@ -194,8 +194,8 @@ def _ranking(
             sure = beyond.startswith("That is better")
             after = "better" if sure else "which is not known to be better"
             headline = f"Most faithful by {metric} is {best['extractor']}, {after} than random after Holm's correction."
-    if tests is not None and lines:
-        cases = str(tests["cases"].iloc[0])
+    if tests is not None and tests["metric"].isin(_TOLD[name]).any():
+        cases = str(tests[tests["metric"].isin(_TOLD[name])]["cases"].iloc[0])
         what = "other samples, and these very models" if cases == "sample" else "other models, and these very samples"
         lines.append(f"Tests are paired by {cases}, of the mean over what is left: they are about {what}.")
     return Finding(title, lines or ["No metric is defined."], headline)

@@ -21,8 +21,8 @@ def uniform_training(ds: xr.Dataset) -> Finding:
     ]
     if not _better(gap, up):
         lines.append(
-            "Unless more seeds tell otherwise, attention is not needed here, and its weights need not say what an answer "
-            "rests on, whatever the other tests show."
+            "Unless more seeds tell otherwise, attention is not needed here, and its weights need not say what an "
+            "answer rests on, whatever the other tests show."
         )
     headline = _verdict(gap, up, "learned attention", "uniform attention")
     return Finding("Do the data need attention?", lines, headline)

@@ -159,7 +159,10 @@ def _said(steps: xr.Dataset) -> list[str]:
         texts = [f"was refused: {refused}"] if refused else []
         texts += [f"warned: {line.partition(': ')[2] or line}" for line in warned.split("\n") if line]
         for text in texts:
-            found.setdefault((place, text), []).append("all" if seed is None else str(seed))
+            seeds = found.setdefault((place, text), [])
+            name_of_seed = "all" if seed is None else str(seed)
+            if name_of_seed not in seeds:
+                seeds.append(name_of_seed)
     return [f"`{place}` (seeds {', '.join(seeds)}) {text}" for (place, text), seeds in found.items()]
 
 
