@@ -4,6 +4,8 @@ Every message says what is wrong, what came and what is accepted. Each class als
 exception that plain Python would raise, so that code which catches ``ValueError`` goes on working.
 """
 
+import re
+
 
 class AttrkitError(Exception):
     """Base class of every error that attrkit raises on purpose."""
@@ -55,3 +57,14 @@ class AttentionWarning(AttrkitWarning):
 
 class SaturationWarning(AttrkitWarning):
     """The explained output comes out of a saturated softmax, whose gradient vanishes."""
+
+
+def without_numbers(text: str) -> str:
+    """Return what all warnings of one kind have in common: a warning without its numbers.
+
+    Examples
+    --------
+    >>> without_numbers("7 of 60 samples miss the change by more than 1%; the worst by 0.758")
+    '# of # samples miss the change by more than #%; the worst by #'
+    """
+    return re.sub(r"\d[\d.e+-]*", "#", text)

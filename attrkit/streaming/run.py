@@ -2,7 +2,6 @@
 
 import copy
 import datetime
-import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -245,8 +244,7 @@ def _say(markers: Sequence[Mapping[str, Any]]) -> None:
     said: dict[tuple[str, str], list[tuple[Mapping[str, Any], str]]] = {}
     for marker in markers:
         for category, text in marker["warnings"]:
-            kind = re.sub(r"\d[\d.e+-]*", "#", text)
-            said.setdefault((category, kind), []).append((marker, text))
+            said.setdefault((category, errors.without_numbers(text)), []).append((marker, text))
     for (category, _), found in said.items():
         first, text = found[0]
         chunks = len({marker["start"] for marker, _ in found})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attrkit.errors import without_numbers
 from attrkit.metrics import interval
 from attrkit.studies._cautions import cautions_of
 from attrkit.studies._findings import Finding, find
@@ -152,18 +153,22 @@ def _test(name: str, asked: dict[str, Any], tree: xr.DataTree) -> dict[str, str]
 
 
 def _said(steps: xr.Dataset) -> list[str]:
-    """Say each refusal and warning once, with the seeds it is of."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Say each refusal and each kind of warning once, with the seeds it is of."""
+    found: dict[tuple[str, str], tuple[str, list[str], list[str]]] = {}
     for name, refused, warned in zip(*(steps[key].values for key in ("step", "refused", "warned")), strict=True):
         place, seed = place_of(name)
         texts = [f"was refused: {refused}"] if refused else []
         texts += [f"warned: {line.partition(': ')[2] or line}" for line in warned.split("\n") if line]
         for text in texts:
-            seeds = found.setdefault((place, text), [])
+            _, seeds, more = found.setdefault((place, without_numbers(text)), (text, [], []))
             name_of_seed = "all" if seed is None else str(seed)
             if name_of_seed not in seeds:
                 seeds.append(name_of_seed)
-    return [f"`{place}` (seeds {', '.join(seeds)}) {text}" for (place, text), seeds in found.items()]
+            more.append(text)
+    return [
+        f"`{place}` (seeds {', '.join(seeds)}) {text}" + (f" (and {len(more) - 1} more like it)" if more[1:] else "")
+        for (place, _), (text, seeds, more) in found.items()
+    ]
 
 
 def _models(model: xr.Dataset, passed: int) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -239,7 +238,7 @@ def _warn_of(tree: xr.DataTree) -> None:
     for name, lines in zip(steps["step"].values, steps["warned"].values, strict=True):
         for line in filter(None, lines.split("\n")):
             category, _, text = line.partition(": ")
-            found.setdefault((category, re.sub(r"\d[\d.e+-]*", "#", text)), []).append((name, text))
+            found.setdefault((category, errors.without_numbers(text)), []).append((name, text))
     for (category, _), own in found.items():
         name, text = own[0]
         where = f"in {len(own)} steps, the first of them {name}" if len(own) > 1 else f"in step {name}"
