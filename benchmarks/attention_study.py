@@ -25,6 +25,18 @@ from attrkit.study_output import write_study
 DATA = {"JapaneseVowels": attrkit.datasets.japanese_vowels, "BasicMotions": attrkit.datasets.basic_motions}
 ENCODERS = ("mixing", "averaging")
 EPOCHS = 40
+TESTS: dict[str, dict[str, Any]] = {
+    "agreement": {},
+    "permutation": {},
+    "adversarial": {"n_starts": 2},
+    "uniform_training": {},
+    "adversarial_training": {},
+    "diagnostic": {},
+    "faithfulness": {},
+    "parameter_randomisation": {"how": ["cascading"]},
+    "data_randomisation": {},
+    "seed_variance": {},
+}
 
 
 def main() -> None:
@@ -40,7 +52,7 @@ def main() -> None:
             started = time.perf_counter()
             folder = chosen.out / f"{name}-{encoder}"
             folder.mkdir(parents=True, exist_ok=True)
-            asked = {"seeds": range(chosen.seeds), "n_samples": chosen.samples}
+            asked = {"seeds": range(chosen.seeds), "n_samples": chosen.samples, "tests": TESTS}
             tree = attrkit.study(factory(encoder), data, store=folder / "study.zarr", **asked)
             write_study(tree, folder)
             rows.append({"data": name, "encoder": encoder, **summary(tree), "s": round(time.perf_counter() - started)})

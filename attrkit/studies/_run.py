@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from attrkit.adapters.base import Adapter
 from attrkit.errors import RefusedError
+from attrkit.explained import explain_inputs
 from attrkit.extract import extract
 from attrkit.metrics._held_out import predictions_of, score_name, scores_of
 from attrkit.streaming.identity import describe_value
 from attrkit.studies._case import Asked, Case
-from attrkit.studies._extractors import takes_baseline
+from attrkit.studies._extractors import CONTROLS, takes_baseline
 from attrkit.studies._outputs import are_shares
 from attrkit.studies._splits import Split
-from attrkit.studies._steps import Steps, was_refused
+from attrkit.studies._steps import REFUSED, Steps, was_refused
 from attrkit.studies._tests import Test
 from attrkit.studies._trained import Trained
 
@@ -64,25 +66,31 @@ def _of_seed(steps: Steps, asked: Asked, tests: Tests, seed: int) -> Explained |
     """Train, gate, explain and test; None for a model that does not pass."""
     trained = Trained(asked.factory, asked.train, seed)
     place = f"seeds/{seed}"
-    weights, key = steps.run(f"{place}/weights", [seed], trained.train)
-    model, _ = steps.run(f"{place}/model", [key, asked.gate], lambda: _judged(trained, weights, asked))
+    weights, key = steps.run(f"{place}/weights", [seed], trained.train, needed=True)
+    model, _ = steps.run(f"{place}/model", [key, asked.gate], lambda: _judged(trained, weights, asked), needed=True)
     if not model["passed"]:
         return None
     question = _question_of(model, asked)
     of_samples = [key, describe_value(question), asked.rows.tolist()]
-    results, keys = {}, {}
+    results, keys, refused = {}, {}, {}
     for name, (method, given) in asked.methods.items():
         options = {**given, "draw": seed} if name == "random" else given
+        own = {key: value for key, value in question.items() if key != "baseline" or takes_baseline(method)}
+        if name in CONTROLS:
+            del own["logits"]
 
-        def explain(method: Any = method, options: dict[str, Any] = options) -> xr.Dataset:
-            own = {key: value for key, value in question.items() if key != "baseline" or takes_baseline(method)}
-            adapter = trained.adapter(weights)
-            return extract(adapter, asked.explained.inputs, method, **own, **asked.quiet, **options)
+        def explain(method: Any = method, given: dict[str, Any] = own | options) -> xr.Dataset:
+            return extract(trained.adapter(weights), asked.explained.inputs, method, **asked.quiet, **given)
 
         depends = [*of_samples, describe_value(method), describe_value(options)]
         ds, keys[name] = steps.run(f"{place}/extractors/{name}", depends, explain)
-        if not was_refused(ds):
+        if was_refused(ds):
+            refused[name] = ds.attrs[REFUSED]
+        else:
             results[name] = ds
+    if results.keys() <= set(CONTROLS):
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        raise RefusedError(f"no extractor holds for the model of seed {seed}. {reasons}")
     for name, (test, options) in tests.items():
         if test.about == "seeds":
             continue
@@ -104,7 +112,7 @@ def _question_of(model: xr.Dataset, asked: Asked) -> dict[str, Any]:
         target = "predicted" if outputs.shape[1] > 1 else None
     if logits == "auto":
         # Behind a softmax or a sigmoid gradients vanish where a model is sure.
-        logits = asked.test.of_classes and (are_shares(outputs) or (outputs.shape[1] == 1 and _is_probability(outputs)))
+        logits = bool(model.attrs["has_logits"])
     return {"target": target, "baseline": asked.baseline, "logits": logits}
 
 
@@ -147,12 +155,26 @@ def _judged(trained: Trained, weights: xr.Dataset, asked: Asked) -> xr.Dataset:
             "passed": ((), bool(passed)),
         },
         coords={"sample": test.inputs["sample"].values, "output": np.arange(outputs.shape[1])},
-        attrs={"threshold": threshold},
+        attrs={"threshold": threshold, "has_logits": int(_has_logits(adapter, test, outputs))},
     )
 
 
 def _is_probability(outputs: np.ndarray) -> bool:
     return bool((outputs >= 0).all() and (outputs <= 1).all())
+
+
+def _has_logits(adapter: Adapter, test: Split, outputs: np.ndarray) -> bool:
+    """Whether outputs are probabilities of classes, made by a softmax or a sigmoid that can be seen."""
+    if not (test.of_classes and (are_shares(outputs) or (outputs.shape[1] == 1 and _is_probability(outputs)))):
+        return False
+    explained = explain_inputs(adapter, test.inputs.isel(sample=slice(1)))
+    own = adapter.configured(question=explained.question(logits=True))
+    try:
+        with adapter.left_as_found():
+            own.predict(explained.parts())
+    except RefusedError:
+        return False
+    return True
 
 
 def _score(outputs: np.ndarray, split: Split, threshold: float) -> float:

@@ -158,10 +158,13 @@ class Steps:
         text = json.dumps([name, self._shared, depends], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def run(self, name: str, depends: Any, make: Callable[[], xr.Dataset]) -> tuple[xr.Dataset, str]:
+    def run(
+        self, name: str, depends: Any, make: Callable[[], xr.Dataset], *, needed: bool = False
+    ) -> tuple[xr.Dataset, str]:
         """Return what a step has found, and its key; do it, if it was not done before.
 
-        What is refused by name is a finding too: the attribute ``refused`` says why.
+        What is refused by name is a finding too, and the attribute ``refused`` says why; of a step that is `needed`, it
+        ends the study.
         """
         key = self.key(name, depends)
         self._advance(name)
@@ -174,6 +177,8 @@ class Steps:
                 try:
                     ds = make()
                 except (RefusedError, MissingDependencyError) as err:
+                    if needed:
+                        raise
                     ds = xr.Dataset(attrs={REFUSED: str(err)})
                     # A package may be there next time; a refusal follows from the question.
                     again = isinstance(err, MissingDependencyError)

@@ -189,6 +189,23 @@ def test_kill_9_at_random_ten_times_leaves_the_store_of_an_uninterrupted_study(t
     assert contents(tmp_path / "killed.zarr") == contents(tmp_path / "whole.zarr")
 
 
+def test_a_softmax_that_cannot_be_undone_is_explained_after_it(tmp_path):
+    def train(x, y, seed):
+        scores = features(x, y, seed)
+        return lambda x: np.exp(scores(x)) / np.exp(scores(x)).sum(axis=1, keepdims=True)
+
+    tree = attrkit.study(train, data(), store=tmp_path / "s.zarr", **{**ASK, "tests": ["agreement"]})
+    found = tree["extractors/occlusion"]
+    assert "explained_before" not in found.attrs
+    np.testing.assert_allclose(found["prediction"], tree["model"]["prediction"], rtol=1e-12)
+
+
+def test_a_model_that_no_extractor_holds_for_ends_the_study_with_the_reasons(tmp_path):
+    asked = {**ASK, "extractors": ["attention", "gradient"], "store": tmp_path / "s.zarr"}
+    with pytest.raises(RefusedError, match=r"no extractor holds for the model of seed 3\. attention: .*; gradient: "):
+        attrkit.study(features, data(), **asked)
+
+
 BAD = {
     "one side": (lambda: {"data": data()[:1]}, InputError, "to train on and to test on.*got 1 of them"),
     "no label": (
