@@ -68,8 +68,9 @@ def test_the_gradient_is_that_of_the_objective(seed, of_classes, own_weights):
 @pytest.mark.parametrize("own_weights", [False, True], ids=["given", "own"])
 @pytest.mark.parametrize("of_classes", [False, True], ids=["numbers", "classes"])
 def test_as_written_in_jax(of_classes, own_weights):
-    jax = pytest.importorskip("jax")
-    jnp = jax.numpy
+    import jax
+    import jax.numpy as jnp
+
     asked = task(3, of_classes=of_classes, own_weights=own_weights)
     start = initial(3, 4, 3, 5, own_weights=own_weights)
 

@@ -213,7 +213,6 @@ def test_files_of_csv_hold_all_digits(tree, found, tmp_path):
 
 
 def test_markdown_says_estimates_with_their_intervals(found):
-    pytest.importorskip("tabulate")
     lines = as_markdown(found["agreement"]).splitlines()
     assert lines[0].endswith("; over seed, sample.")
     assert len(lines) == 2 + 2 + len(found["agreement"])
