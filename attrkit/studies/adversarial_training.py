@@ -87,7 +87,7 @@ def adversarial_training(
         Along ``lambda_`` (no Python call can name a dim ``lambda``) and sample, on `test` if given:
         ``jensen_shannon``, the divergence between both models' weights in bits, mean over heads and real queries, at
         most 1; ``output_change``, how far the adversary's answer is, in the measure that its attribute says;
-        ``attention``, the adversary's weights, and ``adversary_prediction``. ``loss`` (lambda_, epoch): the mean over
+        ``attention``, the adversary's weights, and ``adversary_prediction``. ``loss`` (``lambda_``, epoch): mean over
         the samples trained on, each as it was before its step; ``prediction`` and ``largest_weight`` of the base.
 
     Raises
