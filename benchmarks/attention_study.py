@@ -3,7 +3,7 @@
 Run ``uv run python benchmarks/attention_study.py --out results``; stopped, it goes on as any study. An encoder that
 mixes timesteps (a bidirectional GRU) stands beside one that looks at each by itself, as in Jain and Wallace 2019
 (arXiv:1902.10186); attention is additive, one weight a timestep. For every pair of data and encoder the folder gets
-store, tables, figures and protocol; ``summary.csv`` has a row for each.
+store, tables, figures and protocol; ``summary.csv`` has a column for each.
 """
 
 import argparse
@@ -55,9 +55,11 @@ def main() -> None:
             asked = {"seeds": range(chosen.seeds), "n_samples": chosen.samples, "tests": TESTS}
             tree = attrkit.study(factory(encoder), data, store=folder / "study.zarr", **asked)
             write_study(tree, folder)
-            rows.append({"data": name, "encoder": encoder, **summary(tree), "s": round(time.perf_counter() - started)})
-            print(pd.DataFrame(rows).T.to_string(), flush=True)
-            pd.DataFrame(rows).to_csv(chosen.out / "summary.csv", index=False)
+            seconds = {"seconds": f"{time.perf_counter() - started:.0f}"}
+            rows.append({"": f"{name}, {encoder}", **summary(tree), **seconds})
+            table = pd.DataFrame(rows).set_index("").T
+            print(table.to_string(), flush=True)
+            table.to_csv(chosen.out / "summary.csv")
 
 
 def standardised(*splits: xr.Dataset) -> list[xr.Dataset]:

@@ -37,6 +37,9 @@ def find(tree: xr.DataTree, frames: dict[str, pd.DataFrame]) -> list[Finding]:
             found.append(_ranking(title, name, frame, frames.get(f"{name}_tests"), frames.get(f"{name}_ranks")))
         elif name == "uniform_training":
             found.append(trained.uniform_training(tree[name].to_dataset()))
+        elif name == "adversarial_training":
+            seeds = tree["seed_variance"].to_dataset() if "seed_variance" in tree else None
+            found.append(trained.adversarial_training(tree[name].to_dataset(), seeds))
         elif name == "diagnostic":
             found.append(trained.diagnostic(tree[name].to_dataset()))
         elif name == "parameter_randomisation":

@@ -28,6 +28,25 @@ def uniform_training(ds: xr.Dataset) -> Finding:
     return Finding("Do the data need attention?", lines, headline)
 
 
+def adversarial_training(ds: xr.Dataset, seeds: xr.Dataset | None) -> Finding:
+    """Say how far attention of models goes that are trained to answer alike, beside how far it goes by itself."""
+    lines = []
+    for penalty in ds["lambda_"].values:
+        own = ds.sel(lambda_=penalty, drop=True)
+        lines.append(
+            f"Where divergence is worth {penalty:g}, a model was trained whose attention is "
+            f"{told(_row(own['jensen_shannon']))} bits from the explained model's, and whose answers are "
+            f"{told(_row(own['output_change']))} away ({own['output_change'].attrs.get('long_name', 'output change')})."
+        )
+    if 0 in ds["lambda_"].values:
+        lines.append("That worth 0 is an imitation of the answers alone, and says how well training imitates at all.")
+    if seeds is not None and "jensen_shannon" in seeds and "attention" in seeds["extractor"].values:
+        between = seeds["jensen_shannon"].sel(extractor="attention")
+        apart = float(between.where(between["run"] != between["other"]).mean())
+        lines.append(f"Attention of models of two seeds is {apart:.3g} bits apart, without anyone's doing.")
+    return Finding("Can a model be trained to answer so with other attention?", lines)
+
+
 def diagnostic(ds: xr.Dataset) -> Finding:
     """Say which weights help a model without context."""
     scored, what, up = _scored(ds)

@@ -33,6 +33,24 @@ def test_uniform_attention_is_told_apart_or_not(gap, name, said):
     assert any("Unless more seeds" in line for line in found.lines) == ("does better" not in said)
 
 
+def test_adversaries_are_told_beside_what_seeds_do_by_themselves():
+    rng = np.random.default_rng(0)
+    dims = ("seed", "lambda_", "sample")
+    far = np.array([0.1, 0.9])[:, None] + rng.normal(0, 0.01, (3, 2, 40))
+    ds = xr.Dataset({"jensen_shannon": (dims, far), "output_change": (dims, far / 10)}, {"lambda_": [0.0, 0.1]})
+    between = np.full((1, 2, 2, 40), 0.25)
+    between[:, [0, 1], [0, 1]] = 0
+    seeds = xr.Dataset(
+        {"jensen_shannon": (("extractor", "run", "other", "sample"), between)},
+        {"extractor": ["attention"], "run": ["1", "2"], "other": ["1", "2"]},
+    )
+    lines = trained.adversarial_training(ds, seeds).lines
+    assert "worth 0.1, " in lines[1]
+    assert float(lines[1].split("attention is ")[1].split(" ")[0]) == pytest.approx(0.9, abs=0.02)
+    assert "two seeds is 0.25 bits apart" in lines[-1]
+    assert len(trained.adversarial_training(ds.sel(lambda_=[0.1]), None).lines) == 1
+
+
 def test_each_kind_of_weights_is_compared_with_uniform_ones():
     lines = trained.diagnostic(scored(0.2)).lines
     assert len(lines) == 2
