@@ -68,6 +68,8 @@ class StudyStore:
         for variable in ds.variables.values():
             # Files that were read have encodings, which are not what is studied.
             variable.encoding = {}
+        # What is described is no longer what is here, until the study that writes is through.
+        self.describe({})
         with self._part() as part:
             ds.to_zarr(part / "step", consolidated=False, zarr_format=2)
             target = self.path / name

@@ -265,3 +265,16 @@ def test_a_study_that_is_not_finished_is_not_read(tmp_path):
         attrkit.study(train, data(), store=tmp_path / "s.zarr", **ASK)
     with pytest.raises(StoreError, match=r"is not finished; call attrkit.study as before, and it goes on"):
         attrkit.studies.open_study(tmp_path / "s.zarr")
+
+
+def test_a_study_that_was_finished_and_is_being_changed_is_not_read(tmp_path):
+    def stop(case):
+        raise RuntimeError("out of luck")
+
+    asked = {**ASK, "store": tmp_path / "s.zarr"}
+    attrkit.study(features, data(), **asked | {"tests": ["agreement"]})
+    with pytest.raises(RuntimeError, match="out of luck"):
+        attrkit.study(features, data(), **asked | {"tests": {"agreement": {"k": 2}, "stop": stop}})
+    # Agreement is that of the new question by now, and the rest that of the old one.
+    with pytest.raises(StoreError, match="is not finished"):
+        attrkit.studies.open_study(tmp_path / "s.zarr")
