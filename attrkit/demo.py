@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from tqdm.auto import tqdm
 
 from attrkit import plot
 from attrkit.collect import stack
@@ -16,6 +15,7 @@ from attrkit.datasets import seattle_weather
 from attrkit.errors import MissingDependencyError, StoreError
 from attrkit.extract import compare
 from attrkit.models import load_model
+from attrkit.progress import progress_bar
 from attrkit.series import windows
 from attrkit.store import save
 
@@ -130,7 +130,7 @@ def _train(data: Forecast, path: Path, *, epochs: int, seed: int, show_progress:
         ]
     )
     model.compile(optimizer=keras.optimizers.Adam(3e-3), loss="mse")
-    with tqdm(total=epochs, desc="training", unit="epoch", disable=not show_progress) as bar:
+    with progress_bar(epochs, label="training", unit="epoch", show=show_progress) as bar:
         tick = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         model.fit(data.x.values, data.y, epochs=epochs, batch_size=32, verbose=0, callbacks=[tick])
     model.save(path)

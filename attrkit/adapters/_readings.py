@@ -1,7 +1,5 @@
 """What readers have found, batch by batch."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from attrkit.adapters.terms import Readings
@@ -19,11 +17,34 @@ def by_sample(read: dict[str, np.ndarray], path: str, rows: int, strict: bool) -
     return {} if wrong else read
 
 
-def joined(batches: Sequence[Readings]) -> Readings:
-    """Join what was read of all batches; what one of them has not is left out."""
+class Collected:
+    """What readers find, each batch written to its rows: held once, as it may be the largest array there is.
 
-    def whole(path: str, i: int) -> dict[str, np.ndarray]:
-        calls = [batch[path][i] for batch in batches]
-        return {name: np.concatenate([c[name] for c in calls]) for name in calls[0] if all(name in c for c in calls)}
+    Parameters
+    ----------
+    count : int
+        Rows of all batches together.
+    """
 
-    return {path: [whole(path, i) for i in range(len(calls))] for path, calls in batches[0].items()}
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._found: Readings | None = None
+
+    def add(self, rows: np.ndarray, found: Readings) -> None:
+        """Write what was found for these rows; what one batch has not is left out."""
+        if self._found is None:
+            self._found = {p: [{k: self._room(v) for k, v in call.items()} for call in c] for p, c in found.items()}
+        for path, calls in self._found.items():
+            for whole, part in zip(calls, found[path], strict=True):
+                for name in [*whole]:
+                    if name in part:
+                        whole[name][rows] = part[name][: len(rows)]
+                    else:
+                        del whole[name]
+
+    def all(self) -> Readings:
+        """Return what was found of every batch."""
+        return self._found or {}
+
+    def _room(self, values: np.ndarray) -> np.ndarray:
+        return np.empty((self._count, *values.shape[1:]), values.dtype)

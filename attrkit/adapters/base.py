@@ -17,7 +17,7 @@ from attrkit.adapters import _parameters
 from attrkit.adapters._feeds import rows_of
 from attrkit.adapters._interception import standing_in
 from attrkit.adapters._pace import Pace, first_size, run_passes
-from attrkit.adapters._readings import by_sample, joined
+from attrkit.adapters._readings import Collected, by_sample
 from attrkit.adapters._shared import Shared, shared_of
 from attrkit.adapters.outputs import (
     before_softmax,
@@ -43,6 +43,7 @@ from attrkit.checks import whole_number
 from attrkit.errors import InputError, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of, each, row_count
+from attrkit.progress import progress_bar
 from attrkit.targets import Output
 
 DEFAULT_BATCH_SIZE = 64
@@ -215,7 +216,7 @@ class Adapter(ABC):
         pace = self._pace(("path", weights.shape[1], noise is None), x)
         fixed = self._fixed_rows(self.ways[0])
         first = 0
-        with self._bar("gradients", n_samples * n_steps) as bar:
+        with self.bar("gradients", n_samples * n_steps) as bar:
             while first < n_samples:
                 # Samples that are on the device together: enough for whole passes, some of which may be tried out.
                 count = min(GROUP * pace.best.size, n_samples - first)
@@ -353,7 +354,7 @@ class Adapter(ABC):
             If a layer's values have no sample of their own, and `strict`.
         """
         predictions: list[np.ndarray] = []
-        readings: list[Readings] = []
+        readings = Collected(row_count(x))
 
         def run(feed: Feed, rows: np.ndarray, way: str) -> None:
             named, found = self._read(feed, readers, training, way)
@@ -366,9 +367,7 @@ class Adapter(ABC):
                     "; a layer of this model does not give the same output when its attention is read",
                 )
             predictions.append(flat)
-            readings.append(
-                {p: [{k: v[: len(rows)] for k, v in call.items()} for call in calls] for p, calls in found.items()}
-            )
+            readings.add(rows, found)
             self.cost["forward_evaluations"] += len(rows)
 
         if training:
@@ -376,7 +375,7 @@ class Adapter(ABC):
             run(self._feed(x, numbers), numbers, self.ways[0])
         else:
             self._run_batches(x, "forward", run, key=tuple(readers.items()))
-        return np.concatenate(predictions), joined(readings)
+        return np.concatenate(predictions), readings.all()
 
     def parameters(self) -> dict[str, Parameter]:
         """Return copies of what the model has learnt, by the path of the layer and the array's own name.
@@ -533,7 +532,7 @@ class Adapter(ABC):
             parts = each(lambda a: _pad(a, size), lazy.make(rows))
             run(self._feed(parts, _pad(lazy.sample(rows), size)), rows, way)
 
-        with self._bar(label, lazy.count) as bar:
+        with self.bar(label, lazy.count) as bar:
             pace = self._pace((label, key), lazy.make(np.arange(1)))
             run_passes(pace, lazy.count, run_pass, fixed_rows=self._fixed_rows, bar=bar)
 
@@ -630,14 +629,9 @@ class Adapter(ABC):
         self._shared.steady.add(self.question.logits)
         return among
 
-    def _bar(self, label: str, total: int) -> Any:
-        if not self.show_progress:
-            return nullcontext(_NoBar())
-        # Not at the top: most of what runs shows none.
-        from tqdm.auto import tqdm
-
-        # What takes less than a second needs no bar, and a finished one no line.
-        return tqdm(total=total, desc=label, unit="row", delay=1, leave=False)
+    def bar(self, label: str, total: int) -> AbstractContextManager[Any]:
+        """Return the bar for `total` rows of a step of the work, drawn where progress is to be shown."""
+        return progress_bar(total, label=label, unit="row", show=self.show_progress)
 
     # ---- what a kind of model fills in ------------------------------------------------------------------------
 
@@ -741,10 +735,6 @@ class Adapter(ABC):
     def _read(
         self, feed: Feed, readers: Mapping[str, Reader], training: bool, way: str
     ) -> tuple[list[tuple[str, np.ndarray]], Readings]: ...
-
-
-class _NoBar:
-    def update(self, rows: int) -> None: ...
 
 
 def _part(parts: Parts, name: str) -> np.ndarray:

@@ -157,7 +157,7 @@ class TorchModule(TorchAdapter):
         positional, named = self._arguments(self._in_own_dtype(feed))
         # A wrapper of its own for each pass: what is compiled is kept with the code of the model's forward, and a
         # wrapper that is kept would keep the model.
-        with _mode_of(self.model, False):
+        with _mode_of(self.model, False), _constants(self.model):
             return self._named(self._torch.compile(self.model)(*positional, **named), [])
 
     def _learning(self) -> Self:
@@ -286,6 +286,21 @@ def _mode_of(model: Any, training: bool) -> Iterator[None]:
         finally:
             for module in other:
                 module.training = not training
+
+
+@contextmanager
+def _constants(model: Any) -> Iterator[None]:
+    """Take a model's parameters for constants, whose gradients a compiled backward pass would compute too."""
+    with LOCK:
+        # What was made in inference mode cannot be told that it has a gradient again.
+        learnt = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
+        try:
+            for parameter in learnt:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in learnt:
+                parameter.requires_grad_(True)
 
 
 @cache

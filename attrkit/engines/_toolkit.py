@@ -5,10 +5,8 @@ from functools import wraps
 from importlib import import_module
 from typing import Any
 
+from attrkit.adapters.memory import is_out_of_memory
 from attrkit.errors import AttrkitError, EngineError
-
-# How TensorFlow and torch call it; MemoryError is Python's own.
-_OUT_OF_MEMORY = ("OutOfMemoryError", "ResourceExhaustedError")
 
 
 def offered_method(
@@ -33,10 +31,10 @@ def offered_method(
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (AttrkitError, MemoryError):
+        except AttrkitError:
             raise
         except Exception as err:  # Toolkits assert, and raise what the frameworks and scikit-learn do.
-            if type(err).__name__ in _OUT_OF_MEMORY:
+            if is_out_of_memory(err):
                 raise
             raise EngineError(f"{engine}.{name} failed: {err or type(err).__name__}") from err
 

@@ -18,6 +18,7 @@ from attrkit.metrics._held_out import check_one_kind, predictions_of, read_seeds
 from attrkit.metrics._operators import Background, Operator, find_operators, make_background, replaced
 from attrkit.metrics._removal import Ranked
 from attrkit.metrics._removal_curves import Points
+from attrkit.progress import with_progress
 from attrkit.schema import installed_version
 
 
@@ -153,7 +154,7 @@ def roar(
         for share in range(len(points.labels))
         for at in range(len(names) if share else 1)
     ]
-    for at, share, i in _bar(jobs, show_progress):
+    for at, share, i in with_progress(jobs, label="models", unit="model", show=show_progress):
         ranking = at if at < len(fit.names) else at + i
         cut = [side.without(ranking, points.labels[share], put, own) for side, own in sides]
         model = model_factory(cut[0], fit.labels.copy(), numbers[i])
@@ -235,12 +236,3 @@ def _read_split(
     places = ranked.places(np.arange(len(array)))
     names = [str(one) for one in scores["extractor"].values]
     return _Split(array.values, labels, real, array["sample"].values, names, ranked, places, seed)
-
-
-def _bar(jobs: list[Any], show_progress: bool) -> Any:
-    if not show_progress:
-        return jobs
-    # Not at the top: most of what runs shows none.
-    from tqdm.auto import tqdm
-
-    return tqdm(jobs, desc="models", unit="model", leave=False)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
 
 from attrkit import errors
 from attrkit.adapters import adapt
@@ -21,6 +20,7 @@ from attrkit.errors import StoreError
 from attrkit.explained import Explained
 from attrkit.methods import find_method, method_names
 from attrkit.models import load_model
+from attrkit.progress import progress_bar
 from attrkit.question import Asked
 from attrkit.store import ZARR, load
 from attrkit.streaming.by_sample import check_by_sample, check_independent
@@ -230,8 +230,7 @@ def _watched(
     before = {(mark["start"], mark["stop"]) for mark in map(read_record, (folder / "done").glob("*.json"))}
     held = sum(stop - start for start, stop in before)
     markers = []
-    # What takes less than a second needs no bar, and a finished one no line.
-    with tqdm(total=count, initial=held, desc=name, unit="sample", delay=1, leave=False, disable=not show) as bar:
+    with progress_bar(count, initial=held, label=name, unit="sample", show=show) as bar:
         for marker in done:
             markers.append(marker)
             if (marker["start"], marker["stop"]) not in before:

@@ -69,25 +69,25 @@ def parameter_randomisation(frame: pd.DataFrame) -> Finding:
         own = own[own["how"] == "cascading"]
     # The last layer to be drawn is that closest to the input.
     last = own.drop_duplicates("extractor", keep="last") if "extractor" in own else own
-    lines = [
-        f"With all layers drawn anew, `{row['extractor']}` has a rank correlation of {told(row)} with what it says of "
-        f"the trained model{_left(row)}."
-        for row in last.to_dict("records")
-        if row["extractor"] not in REFERENCES and not pd.isna(row["estimate"])
-    ]
-    return Finding("Do explanations depend on what was learned?", lines or ["No rank correlation is defined."])
+    text = "With all layers drawn anew, `{}` has a rank correlation of {} with what it says of the trained model"
+    return Finding("Do explanations depend on what was learned?", _correlations(last, text))
 
 
 def data_randomisation(frame: pd.DataFrame) -> Finding:
     """Say how alike explanations are of a model that was trained on shuffled labels."""
     own = frame[frame["variable"] == "spearman"]
+    text = "Of a model trained on shuffled labels, `{}` has a rank correlation of {} with what it says of the other"
+    return Finding("Do explanations depend on the labels?", _correlations(own, text))
+
+
+def _correlations(frame: pd.DataFrame, text: str) -> list[str]:
+    """Put the extractors and their correlations into a sentence each."""
     lines = [
-        f"Of a model trained on shuffled labels, `{row['extractor']}` has a rank correlation of {told(row)} with what "
-        f"it says of the trained one{_left(row)}."
-        for row in own.to_dict("records")
+        f"{text.format(row['extractor'], told(row))}{_left(row)}."
+        for row in frame.to_dict("records")
         if row["extractor"] not in REFERENCES and not pd.isna(row["estimate"])
     ]
-    return Finding("Do explanations depend on the labels?", lines or ["No rank correlation is defined."])
+    return lines or ["No rank correlation is defined."]
 
 
 def _scored(ds: xr.Dataset) -> tuple[xr.DataArray, str, bool]:

@@ -13,6 +13,7 @@ from attrkit.attention.impose import explain_weights, find_imposers, only_call
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.layers import match_layers
+from attrkit.metrics._similarity import information_of
 from attrkit.parts import Parts
 from attrkit.question import masks_of
 
@@ -138,3 +139,9 @@ def mean_over_rows(values: np.ndarray, queries: np.ndarray | None) -> np.ndarray
     count = real.sum(1)
     total = np.where(real, values, 0).sum(1)
     return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+
+
+def divergence_of_rows(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Return the Jensen-Shannon divergence of rows of weights, in bits; one value a row."""
+    divergence = (information_of(p) + information_of(q)) / 2 - information_of((p + q) / 2)
+    return np.maximum(divergence.sum(-1), 0)

@@ -7,10 +7,9 @@ import xarray as xr
 
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.metrics._similarity import information_of
 from attrkit.schema import default_dims
 from attrkit.studies._outputs import apart, measure_of
-from attrkit.studies._weights import AttentionLayer, mean_over_rows, read_layer
+from attrkit.studies._weights import AttentionLayer, divergence_of_rows, mean_over_rows, read_layer
 
 _VALUES = 2**23
 """Weights that are searched for at once."""
@@ -158,7 +157,7 @@ class _Search:
             weights = kept + mass * shares
             found, slopes = self._ask(weights)
             change = apart(found, self.prediction, self.measure)
-            divergence = mean_over_rows(_jensen_shannon(weights, own), queries)
+            divergence = mean_over_rows(divergence_of_rows(weights, own), queries)
             better = (change <= self.epsilon) & (divergence > far)
             best[better], far[better], moved[better] = weights[better], divergence[better], change[better]
             beyond = _along_rows(change > self.epsilon, weights)
@@ -200,12 +199,6 @@ def _softmax(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
     # A row of padding alone has no largest score, and no shares.
     shares = np.exp(scores - scores.max(-1, keepdims=True, initial=-1e300))
     return shares / np.maximum(shares.sum(-1, keepdims=True), np.finfo(float).tiny)
-
-
-def _jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return the divergence of rows, in bits."""
-    divergence = (information_of(p) + information_of(q)) / 2 - information_of((p + q) / 2)
-    return np.maximum(divergence.sum(-1), 0)
 
 
 def _slope_of_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:

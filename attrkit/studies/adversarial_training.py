@@ -16,11 +16,11 @@ from attrkit.errors import InputError, RefusedError
 from attrkit.metrics._draws import ONLY, generator
 from attrkit.metrics._redrawn import DRAW_AS_FRESH, drawn_as_fresh
 from attrkit.parts import each
+from attrkit.progress import progress_bar
 from attrkit.schema import default_dims
 from attrkit.studies._outputs import apart, measure_of
 from attrkit.studies._training_loss import Loss, loss_of, real_shares, shares_of_rows
-from attrkit.studies._weights import AttentionLayer, mean_over_rows, read_layer
-from attrkit.studies.adversarial import _jensen_shannon
+from attrkit.studies._weights import AttentionLayer, divergence_of_rows, mean_over_rows, read_layer
 
 STARTS = ("fresh", "base")
 
@@ -129,7 +129,8 @@ def adversarial_training(
     held_out = own if test is None else read_layer(model, test, mask=test_mask, **how)
     first = _started(learnt, start, seed)
     reports, losses = [], []
-    with own.asked.left_as_found(), own.asked.state_kept(), _bar(len(penalties) * epochs, show_progress) as bar:
+    progress = progress_bar(len(penalties) * epochs, label="adversaries", unit="epoch", show=show_progress)
+    with own.asked.left_as_found(), own.asked.state_kept(), progress as bar:
         for penalty in penalties:
             training = _Training(own, first, penalty=penalty, batch_size=batch_size)
             losses.append(training.run(epochs, float(learning_rate), seed, bar))
@@ -262,7 +263,7 @@ def _report(base: AttentionLayer) -> xr.Dataset:
     weights = only_call(base.path, readings[base.path])["attention"]
     measure = measure_of(base.prediction)
     (own, _), (others, _) = (real_shares(values.astype(float), base.real) for values in (base.weights, weights))
-    divergence = mean_over_rows(_jensen_shannon(others, own), base.queries)
+    divergence = mean_over_rows(divergence_of_rows(others, own), base.queries)
     dims = default_dims("attention", weights.ndim)
     return xr.Dataset(
         {
@@ -272,10 +273,3 @@ def _report(base: AttentionLayer) -> xr.Dataset:
             "adversary_prediction": (("sample", "output"), prediction),
         }
     )
-
-
-def _bar(total: int, show_progress: bool) -> Any:
-    # Not at the top: most of what runs shows none.
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, desc="adversaries", unit="epoch", leave=False, disable=not show_progress)

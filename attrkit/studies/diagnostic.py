@@ -15,6 +15,7 @@ from attrkit.checks import is_number, whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.inputs import read_array
 from attrkit.metrics._held_out import check_one_kind, read_seeds, read_split, score_name
+from attrkit.progress import with_progress
 from attrkit.schema import installed_version
 from attrkit.studies._context_free import Task, fit, initial, loss_of, outputs_of
 
@@ -148,9 +149,8 @@ def diagnostic(
     prediction, losses = np.full((*shape, n_outputs), np.nan), np.empty(shape[:2])
     converged, undefined = np.zeros(shape[:2], bool), np.zeros((shape[0], shape[2]), bool)
     left_out = np.zeros(shape[0], int)
-    for at, seed, i in _bar(
-        [(at, seed, i) for at in range(len(pairs)) for i, seed in enumerate(numbers)], show_progress
-    ):
+    jobs = [(at, seed, i) for at in range(len(pairs)) for i, seed in enumerate(numbers)]
+    for at, seed, i in with_progress(jobs, label="models", unit="model", show=show_progress):
         on_train, on_test = list(pairs.values())[at]
         task, kept = scale.task(known, on_train)
         left_out[at] = (~kept).sum()
@@ -352,12 +352,3 @@ def _reduced(what: str, ds: xr.Dataset, how: dict[str, Any]) -> xr.DataArray:
         )
     found = reduce_attention(ds, "mean" if how["how"] is None else how["how"], layer=how["layer"], head=how["head"])
     return found["attribution"]
-
-
-def _bar(jobs: list[Any], show_progress: bool) -> Any:
-    if not show_progress:
-        return jobs
-    # Not at the top: most of what runs shows none.
-    from tqdm.auto import tqdm
-
-    return tqdm(jobs, desc="models", unit="model", leave=False)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
 
 from attrkit import errors
 from attrkit.checks import is_number, whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.metrics._held_out import read_seeds
+from attrkit.progress import progress_bar
 from attrkit.schema import installed_version
 from attrkit.streaming.identity import describe_function, describe_value
 from attrkit.studies._case import Asked
@@ -206,7 +206,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _bar(total: int, show: bool) -> Iterator[Callable[[str], None]]:
-    with tqdm(total=total, desc="study", unit="step", delay=1, leave=False, disable=not show) as bar:
+    with progress_bar(total, label="study", unit="step", show=show) as bar:
         begun: list[str] = []
 
         def advance(name: str) -> None:

@@ -20,6 +20,7 @@ from attrkit.attention.impose import even_weights, find_imposers, hold_weights, 
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.metrics._held_out import check_one_kind, predictions_of, read_seeds, read_split, score_name, scores_of
+from attrkit.progress import with_progress
 from attrkit.schema import installed_version
 from attrkit.studies._outputs import apart, measure_of
 
@@ -236,7 +237,7 @@ def uniform_training(
         raise InputError(f"{len(models)} models came for {len(numbers)} seeds; one a seed is needed")
     found: list[list[np.ndarray]] = [[], []]
     layers: list[list[str]] = []
-    for i, seed in enumerate(_bar(numbers, show_progress)):
+    for i, seed in enumerate(with_progress(numbers, label="seeds", unit="seed", show=show_progress)):
         with standing(None):
             learned = model_factory(fit.values.copy(), labels.copy(), seed) if models is None else models[i]
             found[0].append(predictions_of(learned, held_out.values, batch_size))
@@ -275,12 +276,3 @@ def uniform_training(
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
-
-
-def _bar(numbers: list[int], show_progress: bool) -> Any:
-    if not show_progress:
-        return numbers
-    # Not at the top: most of what runs shows none.
-    from tqdm.auto import tqdm
-
-    return tqdm(numbers, desc="seeds", unit="seed", leave=False)

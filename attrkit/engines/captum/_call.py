@@ -12,6 +12,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.engines._draws import torch_seeded
+from attrkit.engines._groups import run_groups
 from attrkit.engines._rows import as_given
 from attrkit.errors import EngineError
 from attrkit.parts import Parts, arrays_of, by_name, each, row_count, unnamed
@@ -125,26 +126,27 @@ def attribute(
         return found.requires_grad_() if found.is_floating_point() else found
 
     found: dict[str, list[np.ndarray]] = {name: [] for name in named}
-    with model._bar(label, n_samples) as bar, torch.inference_mode(False), torch.enable_grad():
-        for first in range(0, n_samples, size):
-            rows = np.arange(first, min(first + size, n_samples))
-            group = Group(
-                tuple(tensor(array[rows]) for array in named.values()),
-                torch.tensor(rows, device="cpu"),
-                rows,
-                tuple(tensor(array[rows]).detach() for array in starts.values()),
-            )
-            with ExitStack() as held:
-                held.enter_context(_without_its_notices())
-                if seed is not None:
-                    held.enter_context(torch_seeded(seed(first)))
-                values = call(group)
-            for parts, array, value in zip(found.values(), named.values(), values, strict=True):
-                own = value.detach().cpu().numpy()
-                if own.shape != array[rows].shape:
-                    raise EngineError(f"captum.{label} gave {own.shape} for inputs of shape {array[rows].shape}")
-                parts.append(own.astype(array.dtype) if array.dtype.kind == "f" else own)
-            bar.update(len(rows))
+
+    def run(rows: np.ndarray) -> None:
+        group = Group(
+            tuple(tensor(array[rows]) for array in named.values()),
+            torch.tensor(rows, device="cpu"),
+            rows,
+            tuple(tensor(array[rows]).detach() for array in starts.values()),
+        )
+        with ExitStack() as held:
+            held.enter_context(_without_its_notices())
+            if seed is not None:
+                held.enter_context(torch_seeded(seed(int(rows[0]))))
+            values = call(group)
+        for parts, array, value in zip(found.values(), named.values(), values, strict=True):
+            own = value.detach().cpu().numpy()
+            if own.shape != array[rows].shape:
+                raise EngineError(f"captum.{label} gave {own.shape} for inputs of shape {array[rows].shape}")
+            parts.append(own.astype(array.dtype) if array.dtype.kind == "f" else own)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        run_groups(model, n_samples, run, size=size, label=label)
     return unnamed({name: np.concatenate(parts) for name, parts in found.items()})
 
 

@@ -152,7 +152,7 @@ def play(
     quiet.show_progress = False
     values = np.zeros((row_count(x), feature_count(features)))
     seeds = seed_of_sample(seed, model.first_sample)
-    with model._bar(label, len(values)) as bar:
+    with model.bar(label, len(values)) as bar:
         for sample, own in enumerate(values):
             game = _game(quiet, x, sample, int(target[sample]), features, compared)
             if len(game.players):

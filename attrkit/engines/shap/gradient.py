@@ -83,7 +83,7 @@ def gradient_explainer(
         made = [host.given(array) for array in arrays_of(parts)]
         return made if several else made[0]
 
-    with model._bar("GradientExplainer", row_count(x)) as bar, host.ready:
+    with model.bar("GradientExplainer", row_count(x)) as bar, host.ready:
         explainer: Any = None
         rows: Any = None
         for sample in range(row_count(x)):

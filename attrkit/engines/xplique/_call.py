@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
+from attrkit.engines._groups import run_groups
 from attrkit.errors import EngineError
 from attrkit.parts import Parts, apart, each, keep_real, laid_flat, masks_like, real_only, row_count
 
@@ -103,16 +104,17 @@ def attribute(
 
     x, n_samples = explained.x, row_count(explained.x)
     found = []
+
+    def run(rows: np.ndarray) -> None:
+        given = explained.rows(rows)
+        values = np.asarray(call(given, rows[:, None], int(rows[0])))
+        if values.size != given.size:
+            raise EngineError(f"xplique.{label} gave {values.shape} for inputs of shape {given.shape}")
+        found.append(values.reshape(given.shape))
+
     # The arithmetic is small, and its arrays come from here and go back. The model runs where it is.
-    with model._bar(label, n_samples) as bar, tf.device("CPU:0"):
-        for first in range(0, n_samples, size):
-            rows = np.arange(first, min(first + size, n_samples))
-            given = explained.rows(rows)
-            values = np.asarray(call(given, rows[:, None], first))
-            if values.size != given.size:
-                raise EngineError(f"xplique.{label} gave {values.shape} for inputs of shape {given.shape}")
-            found.append(values.reshape(given.shape))
-            bar.update(len(rows))
+    with tf.device("CPU:0"):
+        run_groups(model, n_samples, run, size=size, label=label)
 
     def own(values: np.ndarray, array: np.ndarray) -> np.ndarray:
         return values.reshape(array.shape).astype(array.dtype if array.dtype.kind == "f" else values.dtype)

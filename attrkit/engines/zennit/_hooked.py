@@ -10,6 +10,7 @@ from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import check_differentiable, difference_of
 from attrkit.adapters.pytorch import TorchModule
 from attrkit.adapters.terms import Call
+from attrkit.engines._groups import run_groups
 from attrkit.engines._torch_copy import copied
 from attrkit.engines._torch_graph import MOVING, Called, Graph, graph_of, operation
 from attrkit.engines._torch_refusals import hookable
@@ -106,17 +107,17 @@ class Hooked:
         flat = laid_flat(self.x)
         gradient = room("attribution").Gradient
         found = []
-        count, size = len(flat), self.model.batch_size
-        with self.model._bar(self.name, count) as bar, torch.inference_mode(False), torch.enable_grad():
-            for first in range(0, count, size):
-                rows = np.arange(first, min(first + size, count))
-                self._rows.rows = rows
-                composite = composite_of(rows)
-                output, values = gradient(self._rows, composite)(torch.tensor(flat[rows], device="cpu"), start)
-                self._check(output.detach().numpy(), prediction[rows, self.target[rows]])
-                found.append(values.detach().numpy().astype(flat.dtype))
-                self.model.cost["gradient_evaluations"] += len(rows)
-                bar.update(len(rows))
+
+        def run(rows: np.ndarray) -> None:
+            self._rows.rows = rows
+            composite = composite_of(rows)
+            output, values = gradient(self._rows, composite)(torch.tensor(flat[rows], device="cpu"), start)
+            self._check(output.detach().numpy(), prediction[rows, self.target[rows]])
+            found.append(values.detach().numpy().astype(flat.dtype))
+            self.model.cost["gradient_evaluations"] += len(rows)
+
+        with torch.inference_mode(False), torch.enable_grad():
+            run_groups(self.model, len(flat), run, size=self.model.batch_size, label=self.name)
         parts = each(lambda values, a: values.reshape(a.shape), apart(np.concatenate(found), self.x), self.x)
         return real_only(parts, masks)
 
