@@ -9,6 +9,7 @@ from attrkit.plot.overlay import overlay
 from attrkit.plot.panels import Panels
 from attrkit.plot.ranking import ranking
 from attrkit.plot.removal import removal
+from attrkit.plot.theme import theme
 from attrkit.plot.weights import adversarial, permutation
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "permutation",
     "ranking",
     "removal",
+    "theme",
 ]

@@ -126,6 +126,59 @@ def blank(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     return array
 
 
+def one_value_a_step(ds: xr.Dataset, name: str, *, cases: Iterable[str] = ("sample",)) -> xr.DataArray:
+    """Return attribution, or weighted attention in its place, of dims (sample, timestep[, channel]), blank on padding.
+
+    Parameters
+    ----------
+    ds : Dataset
+    name : str
+        Name of the extractor, for the message.
+    cases : iterable of str, optional
+        Dims that may stand beside ``timestep`` and ``channel``.
+
+    Raises
+    ------
+    InputError
+        If there is neither, attention has queries, or a further dim has several labels.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"attention": (("sample", "key_timestep"), [[0.4, 0.6]])})
+    >>> one_value_a_step(ds, "mine").dims
+    ('sample', 'timestep')
+    """
+    array = content(ds, name, ("attribution", "attention"))
+    if "query_timestep" in array.dims:
+        raise InputError(
+            f"attention of {name!r} has queries ({array.sizes['query_timestep']}); this plot needs one value a "
+            'timestep: reduce it first, such as attrkit.reduce_attention(ds, "mean")'
+        )
+    array = only_dims(array, (*cases, "timestep", "key_timestep", "channel"), name)
+    return array.rename(key_timestep="timestep") if "key_timestep" in array.dims else array
+
+
+def two_of(names: list[str], **asked: str | None) -> list[str]:
+    """Return the names of two extractors: those asked for, else the first that are left.
+
+    Raises
+    ------
+    InputError
+        If one is not there, or both are the same.
+
+    Examples
+    --------
+    >>> two_of(["attention", "gradient", "lrp"], x=None, y="attention")
+    ['gradient', 'attention']
+    """
+    rest = iter([name for name in names if name not in asked.values()])
+    found = [next(rest, "") if name is None else name for name in asked.values()]
+    if len({*found} & {*names}) < len(found):
+        given = ", ".join(f"{key}={name!r}" for key, name in asked.items())
+        raise InputError(f"{given}; accepted are two of {', '.join(map(repr, names))}")
+    return found
+
+
 def only_dims(array: xr.DataArray, accepted: Iterable[str], name: str) -> xr.DataArray:
     """Drop dims of length one that a plot does not draw, and refuse longer ones.
 

@@ -1,13 +1,11 @@
 """What a plot takes of a study: the dataset of one test, of all seeds, and the class that models say."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.plot.panels import Panels
 from attrkit.studies.summaries.attention_tests import predicted_class
 
 
@@ -89,17 +87,6 @@ def interval_said(ds: xr.Dataset | xr.DataArray) -> str:
     """Say what intervals are over."""
     over = "seeds and samples" if ds.sizes.get("seed", 1) > 1 else "samples"
     return f"95% intervals over {over}"
-
-
-def note(panels: Panels, parts: Sequence[str], style: Mapping[str, Any] | None) -> None:
-    """Write a note above the panels, in as many lines as the figure is wide."""
-    letters = panels.figure.bbox.width / panels.figure.dpi * 72 / (0.52 * 7)
-    lines: list[list[str]] = [[]]
-    for part in filter(None, parts):
-        if lines[-1] and len("  .  ".join([*lines[-1], part])) > letters:
-            lines.append([])
-        lines[-1].append(part)
-    panels.note(["\n".join("  \N{MIDDLE DOT}  ".join(line) for line in lines)], style)
 
 
 def by_case(values: xr.DataArray) -> np.ndarray:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from attrkit.errors import InputError
+from attrkit.plot.theme import drawn_on, page_parameters, palette
 
 Visuals = Mapping[str, Mapping[str, Any] | bool]
 P = ParamSpec("P")
@@ -40,20 +41,12 @@ SAVE_RC = {
     "svg.fonttype": "none",
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
+    "savefig.facecolor": "auto",
 }
-"""Text stays text in PDF and SVG, so that it can be searched and edited; no layout but the figure's own."""
-
-BLANK = "0.86"
-"""Grey of padding and missing values. White would read as zero in a diverging colormap."""
+"""Text stays text in PDF and SVG, so that it can be searched and edited; no layout and no page but the figure's own."""
 
 DENSE = 30
 """From so many panels on there is no room for ticks, and names go inside."""
-
-INK = "0.25"
-PALE = "0.6"
-NOTE = "0.45"
-CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours of Okabe and Ito, which the colour-blind tell apart."""
 
 # The parameters of matplotlib belong to the process: two threads that restore them out of turn would leave ours.
 _LOCK = threading.RLock()
@@ -64,7 +57,8 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(plot)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with rc(RC if kwargs.get("ax") is None else {}):
+        ax = kwargs.get("ax")
+        with rc({**RC, **page_parameters()} if ax is None else {}), drawn_on(ax):
             return plot(*args, **kwargs)
 
     return wrapped
@@ -90,9 +84,12 @@ class rc:
 
 def settle(axes: Axes, *, labelsize: float = 7) -> None:
     """Fix the look of ticks now: matplotlib makes them when it draws, under the parameters of that time."""
-    axes.tick_params(which="both", labelsize=labelsize, length=2.5, width=0.6, pad=2, color=INK)
+    ink = palette().ink
+    words = matplotlib.rcParams["xtick.labelcolor"]
+    words = matplotlib.rcParams["xtick.color"] if words == "inherit" else words
+    axes.tick_params(which="both", labelsize=labelsize, labelcolor=words, length=2.5, width=0.6, pad=2, color=ink)
     for spine in axes.spines.values():
-        spine.set_edgecolor(INK)
+        spine.set_edgecolor(ink)
 
 
 def check_visuals(visuals: Visuals | None, known: Iterable[str]) -> dict[str, dict[str, Any] | None]:
@@ -137,10 +134,9 @@ def check_visuals(visuals: Visuals | None, known: Iterable[str]) -> dict[str, di
 
 
 def colors(n: int) -> list[Any]:
-    """Return `n` colours for curves: distinct ones as far as they go, then shades from dark to light."""
-    if n <= len(CYCLE):
-        return list(CYCLE[:n])
-    return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, n)))
+    """Return `n` colours for curves: distinct ones as far as they go, then shades in their order."""
+    cycle = palette().cycle
+    return list(cycle[:n]) if n <= len(cycle) else list(palette().ordered(np.linspace(0, 1, n)))
 
 
 def text(label: object) -> str:

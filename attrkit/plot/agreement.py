@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, note, seeds_in, some_of, variable_of
-from attrkit.plot._style import INK, NOTE, Visuals, check_visuals, fold, styled
+from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
+from attrkit.plot._style import Visuals, check_visuals, fold, styled
 from attrkit.plot.grid import add_colorbar
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import Colors
+from attrkit.plot.size import FigSize, fit
+from attrkit.plot.theme import palette, readable_on
 from attrkit.studies.summaries.agreement import self_means
 from attrkit.studies.summaries.rows import interval_of
 
@@ -31,7 +33,7 @@ def agreement(
     extractors: Any = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw how alike extractors are as a matrix: the mean of each pair, with its interval.
 
@@ -50,8 +52,8 @@ def agreement(
         Style of mesh, text, title, colorbar, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are metrics. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -79,9 +81,10 @@ def agreement(
     names = some_of(ds, extractors, _defined(arrays))
     selves = self_means(data["seed_variance"].to_dataset()) if _has(data, "seed_variance") else {}
     norm = Normalize(0, 1) if lower.pop() else Normalize(-1, 1)
-    cmap = colormaps["Blues_r" if norm.vmin == 0 else "RdBu_r"].with_extremes(bad="white")
+    shades = palette().sequential.reversed() if norm.vmin == 0 else palette().diverging
+    cmap = shades.with_extremes(bad=palette().page)
     side = 1.5 + 0.62 * len(names)
-    size = figsize or (min(side * len(metrics) + 0.6, 7.0 if len(metrics) > 1 else 9.0), side)
+    size = fit(figsize, min(side * len(metrics) + 0.6, 7.0 if len(metrics) > 1 else 9.0), side)
     panels = make_panels(
         {"metric": pd.Index(metrics)}, ax=ax, figsize=size, cells=[(0, i) for i in range(len(metrics))]
     )
@@ -93,7 +96,7 @@ def agreement(
             settings = {"norm": norm, "cmap": cmap, **styles["mesh"]}
             panels.keep("mesh", draw_matrix(lower_half(found["estimate"], own), axes, **settings), (i,))
         if styles["text"] is not None:
-            panels.keep("text", _write(found, own, axes, norm, styles["text"]), (i,))
+            panels.keep("text", _write(found, own, axes, ScalarMappable(norm, cmap), styles["text"]), (i,))
         _label(axes, names, first=i == 0)
         if styles["title"] is not None:
             said = str(array.attrs.get("long_name", name))
@@ -104,7 +107,7 @@ def agreement(
     diagonal = "diagonal: with itself, on models of other seeds" if selves else ""
     gone = [str(name) for name in ds["extractor"].values if name not in names] if extractors is None else []
     undefined = f"not defined: {', '.join(gone)}" if gone else ""
-    note(panels, [f"{seeds_in(ds)}; {interval_said(ds)}", diagonal, undefined], styles["note"])
+    panels.note([f"{seeds_in(ds)}; {interval_said(ds)}", diagonal, undefined], styles["note"])
     return panels
 
 
@@ -129,7 +132,7 @@ def draw_matrix(da: xr.DataArray, ax: Axes, **style: Any) -> AxesImage:
     image = ax.imshow(np.ma.masked_invalid(da.values), **{"aspect": "auto", "interpolation": "nearest", **style})
     ax.set_xticks(np.arange(da.shape[1] + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(da.shape[0] + 1) - 0.5, minor=True)
-    ax.grid(which="minor", color="white", linewidth=1.2)
+    ax.grid(which="minor", color=ax.get_facecolor(), linewidth=1.2)
     ax.tick_params(which="both", length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -137,7 +140,7 @@ def draw_matrix(da: xr.DataArray, ax: Axes, **style: Any) -> AxesImage:
 
 
 def _write(
-    found: xr.Dataset, own: Mapping[str, float], ax: Axes, norm: Normalize, style: Mapping[str, Any]
+    found: xr.Dataset, own: Mapping[str, float], ax: Axes, shades: ScalarMappable, style: Mapping[str, Any]
 ) -> list[Any]:
     """Write the mean of each cell and below it the interval, light on dark."""
     artists = []
@@ -147,16 +150,16 @@ def _write(
         value = own[names[row]] if row == col else float(cell["estimate"])
         if np.isnan(value):
             if row != col:
-                artists.append(ax.text(col, row, "n/a", ha="center", va="center", fontsize=6, color=NOTE))
+                artists.append(ax.text(col, row, "n/a", ha="center", va="center", fontsize=6, color=palette().note))
             continue
         words = _short(value)
         low, high = float(cell["low"]), float(cell["high"])
         if row != col and not np.isnan(low):
             words += f"\n[{_short(low)}, {_short(high)}]"
-        dark = value < 0.35 if norm.vmin == 0 else abs(value) > 0.6
-        look = {"ha": "center", "va": "center", "fontsize": 6, "color": "white" if dark else INK, "linespacing": 1.3}
+        ink = readable_on(shades.to_rgba(np.asarray(value)))
+        settings = {"ha": "center", "va": "center", "fontsize": 6, "color": ink, "linespacing": 1.3}
         slanted = {"style": "italic"} if row == col else {}
-        artists.append(ax.text(col, row, words, **{**look, **slanted, **style}))
+        artists.append(ax.text(col, row, words, **{**settings, **slanted, **style}))
     return artists
 
 

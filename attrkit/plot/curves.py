@@ -15,12 +15,15 @@ from attrkit.plot.grid import label_axes, pick_samples
 from attrkit.plot.panels import Panels, count, label_of, make_panels
 from attrkit.plot.queries import draw_queries
 from attrkit.plot.scale import divide
+from attrkit.plot.size import FigSize
 from attrkit.plot.ticks import Steps, set_limits, set_ticks, steps
 from attrkit.plot.wrap import MOST_PANELS, add_legend, below, hush, name_panel, wrap, wrapped_size
 
 VISUALS = ("curve", "zero_line", "title", "xlabel", "ylabel", "legend", "colorbar", "note")
 FIRST_CHOICE = ("attribution", "activation", "attention", "input")
 MOST_SAMPLES = 6
+FEW_PANELS = 60
+"""Where not all channels can be shown: as many as are drawn in two seconds."""
 
 
 class Curve(NamedTuple):
@@ -56,7 +59,7 @@ def curves(
     n_cols: int | None = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw values over time: a panel for each channel, a curve for each sample or extractor.
 
@@ -73,7 +76,7 @@ def curves(
     samples : label or list of labels, optional
         The first six if not given; one where extractors or queries are compared.
     channels : label or list of labels, optional
-        If not given, as many as fill 240 panels.
+        If not given, all that fit in 240 panels; of more channels, as many as fill 60.
     scale : {"extractor", "sample", "shared"}, optional
         As for `heatmap`: several extractors are each divided by their largest absolute value, for their units
         differ. Layers are left as they are.
@@ -88,8 +91,8 @@ def curves(
         Style of curve, zero_line, title, xlabel, ylabel, legend, colorbar (of queries), note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are panels. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -167,6 +170,8 @@ def _by_sample(
     scaled = divide(taken, list(arrays), scale=scale or "shared")
     resolved = [array for array in taken if "channel" in array.dims]
     most = max(1, MOST_PANELS // len(arrays))
+    longest = max((array.sizes["channel"] for array in resolved), default=0)
+    most = most if longest <= most else min(most, max(1, FEW_PANELS // len(arrays)))
     found: list[Curve] = []
     notes = [note]
     for name, array in zip(arrays, scaled.arrays, strict=True):
@@ -209,7 +214,8 @@ def _by_extractor(arrays: Mapping[str, xr.DataArray], samples: Any, channels: An
     few = ""
     for name, array in zip(arrays, scaled.arrays, strict=True):
         if "channel" in array.dims:
-            at = pick(array, "channel", channels, first=MOST_PANELS)
+            first = MOST_PANELS if array.sizes["channel"] <= MOST_PANELS else FEW_PANELS
+            at = pick(array, "channel", channels, first=first)
             few = few or count(len(at), array.sizes["channel"], "channel")
             found += [
                 Curve(
@@ -235,8 +241,8 @@ def _index(plan: Plan) -> tuple[dict[str, pd.Index], list[tuple[Any, ...]], list
 
 def _draw(plan: Plan, styles: Mapping[str, Any], *, share_y: bool, n_cols: int | None, ax: Any, figsize: Any) -> Panels:
     index, keys, groups = _index(plan)
-    cells = wrap(groups, n_cols)
-    panels = make_panels(index, ax=ax, figsize=figsize or wrapped_size(cells), cells=cells)
+    cells = wrap(groups, n_cols, figsize)
+    panels = make_panels(index, ax=ax, figsize=wrapped_size(cells, figsize), cells=cells)
     names = list(dict.fromkeys(curve.name for curve in plan.curves))
     shades = dict(zip(names, colors(len(names)), strict=True))
     artists = np.full((len(keys), len(names)), None)

@@ -12,34 +12,43 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
-from attrkit.plot._style import INK, PALE
+from attrkit.plot.pool import dots, extremes, peaks, pool_steps
+from attrkit.plot.theme import palette
 from attrkit.plot.ticks import Steps, set_limits
+
+STEPS_IN_A_DOT = 4
+"""Up to so many, a coloured line has a segment for every step."""
 
 
 class CellImage(AxesImage):
-    """An image that averages cells smaller than a dot, and keeps sharp edges between larger ones.
+    """An image that shows, of cells smaller than a dot, the one that is largest in magnitude.
 
-    A mesh would show whichever cell comes last in a dot, so that peaks vanish; an image as it is would smooth
-    along both axes as soon as one of them is crowded, and so blend neighbouring channels. Here cells of the
-    axis that is not crowded are repeated first.
+    A mesh would show whichever cell comes last in a dot, and an average would shrink a peak the more steps there are:
+    in both, peaks vanish. What a dot is, is found when the image is drawn, whatever the size and resolution.
     """
-
-    crowded = 100
 
     def set_data(self, A: Any) -> None:
         """Take a matrix, NaN blank."""
         self.cells = np.ma.masked_invalid(A)
-        times = [1, 1]
-        if max(self.cells.shape) >= self.crowded:
-            times = [max(1, 4 * self.crowded // size) if size < self.crowded else 1 for size in self.cells.shape]
-            self.set_interpolation("antialiased")
-        else:
-            self.set_interpolation("nearest")
-        super().set_data(self.cells.repeat(times[0], axis=0).repeat(times[1], axis=1))
+        self.set_interpolation("nearest")
+        super().set_data(self.cells)
 
     def get_array(self) -> np.ma.MaskedArray:
         """Return the matrix itself, masked where blank."""
         return self.cells
+
+    def make_image(self, renderer: Any, magnification: float = 1.0, unsampled: bool = False) -> Any:
+        """Draw the matrix with no more cells than dots."""
+        left, right, bottom, top = self.get_extent()
+        corners = self.get_transform().transform([(left, bottom), (right, top)])
+        width, height = np.maximum(1, np.rint(magnification * abs(corners[1] - corners[0]))).astype(int)
+        rows, columns = self.cells.shape
+        if rows > height or columns > width:
+            values = self.cells.filled(np.nan)
+            super().set_data(np.ma.masked_invalid(peaks(peaks(values, width), height, axis=0)))
+        else:
+            super().set_data(self.cells)
+        return super().make_image(renderer, magnification, unsampled)
 
 
 def draw_mesh(
@@ -59,7 +68,7 @@ def draw_mesh(
     Returns
     -------
     CellImage or QuadMesh
-        Its ``get_array()`` is the masked matrix.
+        Its ``get_array()`` is the masked matrix; of a `QuadMesh` with more steps than dots, what is left of it.
 
     Examples
     --------
@@ -81,7 +90,10 @@ def draw_mesh(
         ax.add_image(mesh)
     else:
         settings = {"rasterized": True, "shading": "flat", **style}
-        mesh = ax.pcolormesh(x.edges, y.edges, np.ma.masked_invalid(da.values), norm=norm, cmap=cmap, **settings)
+        width, height = dots(ax)
+        values = np.ma.masked_invalid(peaks(peaks(da.values, width), height, axis=0))
+        edges = (pool_steps(x, width).edges, pool_steps(y, height).edges)
+        mesh = ax.pcolormesh(*edges, values, norm=norm, cmap=cmap, **settings)
     set_limits(ax, x, y)
     return mesh
 
@@ -156,7 +168,7 @@ def draw_zero(ax: Axes, *, vertical: bool = False, **style: Any) -> Line2D:
     >>> draw_zero(Figure().subplots()).get_ydata()
     [0, 0]
     """
-    settings = {"color": PALE, "linewidth": 0.6, "zorder": 0.9, **style}
+    settings = {"color": palette().pale, "linewidth": 0.6, "zorder": 0.9, **style}
     return ax.axvline(0, **settings) if vertical else ax.axhline(0, **settings)
 
 
@@ -181,7 +193,8 @@ def draw_relevance_line(
     -------
     LineCollection
         One segment a step, from half way after the last to half way before the next; ``get_array()`` is the
-        masked relevance.
+        masked relevance. Of more steps than dots, those with the least and the largest value of the series in each dot,
+        in the colour of the largest relevance in magnitude.
 
     Examples
     --------
@@ -194,20 +207,27 @@ def draw_relevance_line(
     >>> line.get_array().data, len(line.get_segments())
     (array([0., 1.]), 2)
     """
-    at = np.column_stack([x.positions, of.values])
+    positions, series, relevance = x.positions, of.values, da.values
+    width, _ = dots(ax)
+    if len(positions) > STEPS_IN_A_DOT * width:
+        kept, bins = extremes(series, width)
+        positions, series, relevance = positions[kept], series[kept], peaks(relevance, width)[bins]
+    at = np.column_stack([positions, series])
     middle = (at[1:] + at[:-1]) / 2
     # At the ends, and beside a gap, there is no way to half way: the segment starts at the step itself.
     before, after = np.vstack([at[:1], middle]), np.vstack([middle, at[-1:]])
     before, after = (np.where(np.isfinite(end), end, at) for end in (before, after))
     settings = {"linewidth": 2.0, "capstyle": "round", "zorder": 2.1, **style}
     lines = LineCollection(list(np.stack([before, at, after], axis=1)), norm=norm, cmap=cmap, **settings)
-    lines.set_array(np.ma.masked_invalid(da.values))
+    lines.set_array(np.ma.masked_invalid(relevance))
     ax.add_collection(lines)
     return lines
 
 
 def draw_background(da: xr.DataArray, ax: Axes, *, x: Steps, norm: Normalize, cmap: Colormap, **style: Any) -> QuadMesh:
     """Shade the whole height of a panel at every step by the relevance of that step, of shape (x,).
+
+    Of more steps than dots, the largest relevance in magnitude is shown.
 
     Examples
     --------
@@ -220,10 +240,11 @@ def draw_background(da: xr.DataArray, ax: Axes, *, x: Steps, norm: Normalize, cm
     >>> mesh.get_array().shape
     (1, 2)
     """
-    values = np.ma.masked_invalid(da.values[None])
+    width, _ = dots(ax)
+    values = np.ma.masked_invalid(peaks(da.values[None], width))
     settings = {"rasterized": True, "shading": "flat", "zorder": 0, **style}
-    transform = ax.get_xaxis_transform()
-    return ax.pcolormesh(x.edges, [0, 1], values, norm=norm, cmap=cmap, transform=transform, **settings)
+    edges, transform = pool_steps(x, width).edges, ax.get_xaxis_transform()
+    return ax.pcolormesh(edges, [0, 1], values, norm=norm, cmap=cmap, transform=transform, **settings)
 
 
 def draw_corner(words: str, ax: Axes, **style: Any) -> Text:
@@ -235,5 +256,5 @@ def draw_corner(words: str, ax: Axes, **style: Any) -> Text:
     >>> draw_corner("n = 3", Figure().subplots()).get_text()
     'n = 3'
     """
-    settings = {"fontsize": 6.5, "color": INK, "ha": "left", "va": "top", **style}
+    settings = {"fontsize": 6.5, "color": palette().ink, "ha": "left", "va": "top", **style}
     return ax.annotate(words, (0, 1), xytext=(2, -2), xycoords="axes fraction", textcoords="offset points", **settings)

@@ -1,23 +1,28 @@
 """Grids of heat maps under one colour bar: what the plots of attribution and of attention share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.colorbar import Colorbar
 
 from attrkit.errors import InputError
 from attrkit.plot._data import blank, only_dims, pick
-from attrkit.plot._style import fold, fold_to, text
+from attrkit.plot._style import fold, fold_to, settle, text
 from attrkit.plot.draw import draw_mesh
 from attrkit.plot.panels import Panels, count, label_of, make_panels, title_rows
+from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, draw_colorbar
+from attrkit.plot.size import fit
 from attrkit.plot.ticks import Steps, place, set_ticks, steps
 
 VISUALS = ("mesh", "title", "row_title", "xlabel", "ylabel", "colorbar", "note")
 MOST_HEADS = 8
 """Layer and head combinations of one extractor that are drawn unless the user names some."""
+
+Labelled = TypeVar("Labelled", xr.Dataset, xr.DataArray)
 
 ATTENTION_DIMS = ("sample", "layer", "head", "query_timestep", "key_timestep")
 
@@ -91,8 +96,8 @@ def label_columns(columns: Sequence[Column], *, show_name: bool) -> tuple[pd.Ind
     return index, titled
 
 
-def pick_samples(arrays: Sequence[xr.DataArray], samples: Any, first: int | None) -> tuple[list[xr.DataArray], str]:
-    """Take the same samples of every array, and say how many of them these are."""
+def pick_samples(arrays: Sequence[Labelled], samples: Any, first: int | None) -> tuple[list[Labelled], str]:
+    """Take the same samples of every array or dataset, and say how many of them these are."""
     labels = arrays[0].get_index("sample")[pick(arrays[0], "sample", samples, first=first)]
     taken = [array.isel(sample=pick(array, "sample", labels.tolist())) for array in arrays]
     return taken, count(len(labels), arrays[0].sizes["sample"], "sample")
@@ -123,7 +128,14 @@ def mesh_colors(style: dict[str, Any] | None) -> Any:
     return style.pop("cmap", None) if style else None
 
 
-def draw_grid(panels: Panels, columns: Sequence[Column], colors: Colors, styles: dict[str, Any]) -> None:
+def draw_grid(
+    panels: Panels,
+    columns: Sequence[Column],
+    colors: Colors | Sequence[Colors],
+    styles: dict[str, Any],
+    *,
+    edges: tuple[np.ndarray, np.ndarray] | None = None,
+) -> str:
     """Draw the matrices of all columns and samples with titles and labels.
 
     Parameters
@@ -131,26 +143,39 @@ def draw_grid(panels: Panels, columns: Sequence[Column], colors: Colors, styles:
     panels : Panels
         With two dims; one of them is ``sample``.
     columns : sequence of Column
-    colors : Colors
+    colors : Colors or sequence of Colors
+        One for all, or one a column; neighbours that share theirs share a colour bar.
     styles : dict
         By visual, see `VISUALS`.
+    edges : pair of ndarray of Axes, optional
+        Of the shape of `panels`: what stands above the panels, and beside them, and has their titles.
+
+    Returns
+    -------
+    str
+        What to note of panels with more cells than dots.
     """
     samples = columns[0].data.get_index("sample")
     names = [label_of(columns[0].data, "sample", label) for label in samples]
     titles = [column.title for column in columns]
     upright = panels.axes.dims[0] == "sample"
+    shades = [colors] * len(columns) if isinstance(colors, Colors) else list(colors)
+    above: Any
+    above, beside = edges or (panels.axes.values, panels.axes.values)
     last_row = panels.axes.shape[0] - 1
     places = {}
+    pooled: dict[str, None] = {}
     for row, col in np.ndindex(*panels.axes.shape):
         sample, column = (row, columns[col]) if upright else (col, columns[row])
         places[row, col] = (column, *column.steps(sample))
         if styles["mesh"] is not None:
             x, y = places[row, col][1:]
             ax: Any = panels.axes.values[row, col]
-            artist = draw_mesh(
-                column.matrix(sample), ax, x=x, y=y, norm=colors.norm, cmap=colors.cmap, **styles["mesh"]
-            )
+            own = shades[col if upright else row]
+            artist = draw_mesh(column.matrix(sample), ax, x=x, y=y, norm=own.norm, cmap=own.cmap, **styles["mesh"])
             panels.keep("mesh", artist, (row, col))
+            y_sizes = {column.y: len(y.positions)} if column.y else {}
+            pooled |= crowded(ax, x={column.x: len(x.positions)}, y=y_sizes)
     x_labels: dict[tuple[int, int], str] = {}
     y_labels: dict[tuple[int, int], str] = {}
     for (row, col), (column, x, y) in places.items():
@@ -170,13 +195,28 @@ def draw_grid(panels: Panels, columns: Sequence[Column], colors: Colors, styles:
             y_labels[row, col] = y.label or str(column.data[column.y].attrs.get("long_name", column.y))
         if styles["title"] is not None and row == 0:
             words = titles[col] if upright else names[col]
-            panels.keep("title", ax.set_title(fold_to(words, ax), **styles["title"]), (row, col))
+            panels.keep("title", above[row, col].set_title(fold_to(words, ax), **styles["title"]), (row, col))
     label_axes(panels, "x", x_labels, styles["xlabel"], common=len(x_labels) == panels.axes.shape[1])
     label_axes(panels, "y", y_labels, styles["ylabel"], common={col for _, col in y_labels} == {0})
     if styles["row_title"] is not None:
-        title_rows(panels, names if upright else titles, styles["row_title"])
+        title_rows(panels, names if upright else titles, styles["row_title"], beside=beside[:, -1])
     if styles["colorbar"] is not None:
-        add_colorbar(panels, colors, styles["colorbar"])
+        _add_colorbars(panels, shades, styles["colorbar"], upright=upright)
+    return pooling_said(pooled)
+
+
+def _add_colorbars(panels: Panels, shades: Sequence[Colors], style: dict[str, Any], *, upright: bool) -> None:
+    """Draw a colour bar beside each group of columns that share their colours."""
+    if all(own is shades[0] for own in shades):
+        add_colorbar(panels, shades[0], style)
+        return
+    held = np.full(len(shades), None)
+    for own in dict.fromkeys(map(id, shades)):
+        members = [i for i, one in enumerate(shades) if id(one) == own]
+        axes = panels.axes.values[:, members] if upright else panels.axes.values[members]
+        held[members] = add_colorbar(panels, shades[members[0]], style, axes=axes)
+    dim = panels.axes.dims[1 if upright else 0]
+    panels.artists["colorbar"] = xr.DataArray(held, {dim: panels.axes[dim]}, (dim,))
 
 
 def label_axes(
@@ -212,13 +252,14 @@ def _needs_label(column: Column) -> bool:
     return column.y == "query_timestep" or pd.api.types.is_numeric_dtype(labels.dtype)
 
 
-def add_colorbar(panels: Panels, colors: Colors, style: dict[str, Any]) -> None:
-    """Draw the colour bar of the figure, its label in as many lines as its height needs."""
-    bar = draw_colorbar(colors, list(panels.axes.values.ravel()), **style)
-    bar.ax.tick_params(labelsize=7, length=2.5, width=0.6, pad=2)
+def add_colorbar(panels: Panels, colors: Colors, style: dict[str, Any], *, axes: np.ndarray | None = None) -> Colorbar:
+    """Draw the colour bar of the figure, or of some of its axes, its label in as many lines as its height needs."""
+    bar = draw_colorbar(colors, list((panels.axes.values if axes is None else axes).ravel()), **style)
+    settle(bar.ax)
     figure = panels.figure
     bar.set_label(fold(colors.label, 0.8 * figure.bbox.height / figure.dpi * 72))
     panels.keep("colorbar", bar)
+    return bar
 
 
 def grid_panels(columns: Sequence[Column], *, row: str, col: str, labels: pd.Index, ax: Any, figsize: Any) -> Panels:
@@ -232,7 +273,10 @@ def grid_panels(columns: Sequence[Column], *, row: str, col: str, labels: pd.Ind
     # Matrices of queries by keys are about square, and no larger than they need be.
     width = max(min(7.0, 1.2 + 2.5 * n_cols) if squares else 4.8 if n_cols == 1 else 7.0, 0.87 * n_cols)
     lines = max((column.data.sizes["channel"] for column in columns if column.y == "channel"), default=1)
-    height = float(np.clip(0.13 * lines, 0.75, 3.0))
-    if squares:
-        height = max(height, (width - 1.2) / n_cols)
-    return make_panels(index, ax=ax, figsize=figsize or (width, max(1.9, 0.75 + n_rows * (height + 0.08))))
+    least = float(np.clip(0.13 * lines, 0.75, 3.0))
+
+    def height(width: float) -> float:
+        each = max(least, (width - 1.2) / n_cols) if squares else least
+        return max(1.9, 0.75 + n_rows * (each + 0.08))
+
+    return make_panels(index, ax=ax, figsize=fit(figsize, width, height))

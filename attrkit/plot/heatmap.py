@@ -20,6 +20,7 @@ from attrkit.plot.grid import (
 )
 from attrkit.plot.panels import Panels
 from attrkit.plot.scale import colors, divide
+from attrkit.plot.size import LEAST_WIDTH, FigSize, asked_width
 
 
 @styled
@@ -30,11 +31,11 @@ def heatmap(
     channels: Any = None,
     scale: str | None = None,
     robust: float | None = None,
-    row: str = "sample",
-    col: str = "extractor",
+    row: str | None = None,
+    col: str | None = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw what each extractor found, timestep by channel, samples by extractors.
 
@@ -57,12 +58,14 @@ def heatmap(
     robust : float, optional
         Percentile of absolute values at which colours end, such as 99, in place of their maximum.
     row, col : {"sample", "extractor"}, optional
+        If not given, extractors stand side by side; below each other if there are more of them than samples and
+        `figsize` has no room for them.
     visuals : mapping of str to mapping or bool, optional
         Style of mesh, title, row_title, xlabel, ylabel, colorbar, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are panels. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -108,8 +111,14 @@ def heatmap(
     scaled = divide(arrays, [column.labels["extractor"] for column in columns], scale=scale, robust=robust)
     columns = [column._replace(data=array) for column, array in zip(columns, scaled.arrays, strict=True)]
     titles = pd.Index([column.title for column in columns], name="extractor")
+    wide = asked_width(figsize)
+    across = wide is None or wide / len(titles) >= LEAST_WIDTH or len(titles) <= arrays[0].sizes["sample"]
+    if row is None:
+        row = "extractor" if col == "sample" or (col is None and not across) else "sample"
+    if col is None:
+        col = "sample" if row == "extractor" else "extractor"
     panels = grid_panels(columns, row=row, col=col, labels=titles, ax=ax, figsize=figsize)
-    draw_grid(panels, columns, colors(scaled, robust=robust, cmap=cmap), styles)
+    pooled = draw_grid(panels, columns, colors(scaled, robust=robust, cmap=cmap), styles)
     masked = any("mask" in ds for ds in found.values())
-    panels.note([note, *notes, grey_means(arrays, masked=masked)], styles["note"])
+    panels.note([note, *notes, grey_means(arrays, masked=masked), pooled], styles["note"])
     return panels

@@ -9,11 +9,12 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, pick
-from attrkit.plot._style import CYCLE, DENSE, Visuals, channel_name, check_visuals, colors, styled, with_unit
+from attrkit.plot._style import DENSE, Visuals, channel_name, check_visuals, colors, styled, with_unit
 from attrkit.plot.draw import draw_corner, draw_hist, draw_zero
 from attrkit.plot.grid import label_axes, pick_samples
 from attrkit.plot.panels import Panels, count, make_panels
 from attrkit.plot.scale import divide
+from attrkit.plot.size import FigSize
 from attrkit.plot.wrap import MOST_PANELS, add_legend, below, hush, name_panel, wrap, wrapped_size
 from attrkit.schema import CONTENT
 
@@ -34,7 +35,7 @@ def hist(
     scale: str | None = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw histograms of values: a panel for each extractor or layer, or for each channel.
 
@@ -63,8 +64,8 @@ def hist(
         Style of hist, zero_line, title, n, xlabel, ylabel, legend, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are panels. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -171,10 +172,10 @@ def _draw(
     ax: Any,
     figsize: Any,
 ) -> Panels:
-    cells = wrap([len(parts)])
-    panels = make_panels({by: pd.Index(list(parts))}, ax=ax, figsize=figsize or wrapped_size(cells), cells=cells)
+    cells = wrap([len(parts)], None, figsize)
+    panels = make_panels({by: pd.Index(list(parts))}, ax=ax, figsize=wrapped_size(cells, figsize), cells=cells)
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
-    shades = colors(len(names)) if by == "channel" else [CYCLE[0]] * len(names)
+    shades = colors(len(names)) if by == "channel" else colors(1) * len(names)
     artists = np.full((len(parts), len(names)), None)
     whole = np.concatenate([values for part in parts.values() for values in part.values()])
     for i, (key, part) in enumerate(parts.items()):

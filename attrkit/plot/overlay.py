@@ -5,14 +5,18 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
+from matplotlib.patheffects import withStroke
 
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, content, datasets, only_dims, pick
-from attrkit.plot._style import INK, PALE, Visuals, channel_name, check_visuals, fold_to, shorten, styled
-from attrkit.plot.draw import draw_background, draw_curve, draw_relevance_line
+from attrkit.plot._data import Data, content, datasets, one_value_a_step, only_dims, pick
+from attrkit.plot._style import Visuals, channel_name, check_visuals, fold_to, shorten, styled
+from attrkit.plot.draw import STEPS_IN_A_DOT, draw_background, draw_curve, draw_relevance_line
 from attrkit.plot.grid import add_colorbar, grey_means, label_axes, mesh_colors
 from attrkit.plot.panels import Panels, count, label_of, make_panels
+from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, colors, divide
+from attrkit.plot.size import FigSize, fit
+from attrkit.plot.theme import palette
 from attrkit.plot.ticks import set_limits, set_ticks, steps
 
 VISUALS = ("relevance", "series", "title", "xlabel", "ylabel", "colorbar", "note")
@@ -32,7 +36,7 @@ def overlay(
     robust: float | None = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw the input series of one sample with the relevance of its steps, channels by extractors.
 
@@ -58,8 +62,8 @@ def overlay(
         colorbar, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are panels. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -107,7 +111,10 @@ def overlay(
     if "channel" in series.dims:
         notes.append(count(series.sizes["channel"], total, "channel"))
     masked = any("mask" in ds for ds in found.values())
-    panels.note([*notes, grey_means(arrays, masked=masked) if kind == "background" else ""], styles["note"])
+    grey = grey_means(arrays, masked=masked) if kind == "background" else ""
+    n = series.sizes["timestep"] // (STEPS_IN_A_DOT if kind == "line" else 1)
+    pooled = crowded(panels.axes.values[0, 0], x={"timestep": n}, y={})
+    panels.note([*notes, grey, pooling_said(pooled)], styles["note"])
     return panels
 
 
@@ -131,15 +138,7 @@ def _series(found: Mapping[str, xr.Dataset]) -> xr.DataArray:
 
 def _relevance(ds: xr.Dataset, name: str, series: xr.DataArray, label: Any) -> xr.DataArray:
     """Return the relevance of one extractor for the sample and channels of the series."""
-    array = content(ds, name, ("attribution", "attention"))
-    if "query_timestep" in array.dims:
-        raise InputError(
-            f"attention of {name!r} has queries ({array.sizes['query_timestep']}); an overlay needs one value a "
-            'timestep: reduce it first, such as attrkit.reduce_attention(ds, "mean")'
-        )
-    array = only_dims(array, ("sample", "timestep", "key_timestep", "channel"), name)
-    if "key_timestep" in array.dims:
-        array = array.rename(key_timestep="timestep")
+    array = one_value_a_step(ds, name)
     if array.sizes["timestep"] != series.sizes["timestep"]:
         raise InputError(
             f"{name!r} has {array.sizes['timestep']} timesteps and the series {series.sizes['timestep']}; "
@@ -162,9 +161,10 @@ def _draw(
     figsize: Any,
 ) -> Panels:
     rows = series.get_index("channel") if "channel" in series.dims else pd.Index(["all channels"])
-    size = (7.0 if len(values) > 1 else 4.8, 0.9 + max(0.95, len(rows) * (0.85 if len(rows) < 7 else 0.6)))
+    height = 0.9 + max(0.95, len(rows) * (0.85 if len(rows) < 7 else 0.6))
+    size = fit(figsize, 7.0 if len(values) > 1 else 4.8, height)
     index = {"channel": rows, "extractor": pd.Index(list(values))}
-    panels = make_panels(index, ax=ax, figsize=figsize or size)
+    panels = make_panels(index, ax=ax, figsize=size)
     x = steps(series, "timestep", sample=0)
     for row, channel in enumerate(rows):
         one = series.isel(sample=0, channel=row) if "channel" in series.dims else series.isel(sample=0)
@@ -208,7 +208,11 @@ def _draw_panel(
     look = {"x": x, "norm": shades.norm, "cmap": shades.cmap}
     if styles["series"] is not None:
         # Behind a coloured line as its outline, for the colour of zero is nearly that of paper.
-        line = {"color": PALE, "linewidth": 2.8} if on_line else {"color": INK}
+        line: dict[str, Any] = {"color": palette().pale, "linewidth": 2.8}
+        if not on_line:
+            # With a rim of the page's colour it is seen on every shade.
+            rim = withStroke(linewidth=2.2, foreground=palette().page, alpha=0.75)
+            line = {"color": palette().ink, "path_effects": [rim]}
         panels.keep("series", draw_curve(series, axes, x=x, **{**line, **styles["series"]}), at)
     if styles["relevance"] is not None:
         if on_line:

@@ -13,9 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from attrkit.errors import InputError
-from attrkit.plot._style import DENSE, INK, NOTE, SAVE_RC, fold, rc, settle, text
+from attrkit.plot._style import DENSE, SAVE_RC, fold, rc, settle, text
+from attrkit.plot.theme import palette
 
 FORMATS = (".png", ".pdf", ".svg")
+
+MOST_LAID_OUT = 64
+"""Panels of a grid that make room for their labels; to find the places of more takes seconds."""
 
 
 class Panels:
@@ -66,9 +70,10 @@ class Panels:
 
     def note(self, parts: Sequence[str], style: Mapping[str, Any] | None) -> None:
         """Say in small letters above the panels what they leave out; not in a figure of the user's."""
-        words = "  ·  ".join(part for part in parts if part)
+        points = 72 * self.figure.bbox.width / self.figure.dpi
+        words = _in_lines([fold(part, points, size=7) for part in parts if part], points)
         if words and style is not None and self.own:
-            settings = {"fontsize": 7, "color": NOTE, "x": 0.01, "ha": "left", **style}
+            settings = {"fontsize": 7, "color": palette().note, "x": 0.01, "ha": "left", **style}
             self.keep("note", self.figure.suptitle(words, **settings))
 
     def save(self, paths: str | PathLike[str] | Sequence[str | PathLike[str]], *, dpi: float = 200) -> list[Path]:
@@ -100,7 +105,7 @@ class Panels:
         root = self._root()
         with rc(SAVE_RC):
             # Lay the panels out once, not for every file; without an engine, files are drawn once too.
-            root.draw_without_rendering()
+            _lay_out(root)
             engine = root.get_layout_engine()
             root.set_layout_engine(None)
             try:
@@ -128,8 +133,26 @@ class Panels:
 
     def _repr_png_(self) -> bytes:
         with rc(SAVE_RC), io.BytesIO() as buffer:
+            _lay_out(self._root())
             self._root().savefig(buffer, format="png", dpi=120)
             return buffer.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Let the layout find the places of all axes."""
+    # Axes within axes change their size with these, and then take up another part of the figure.
+    for _ in range(3 if any(ax.child_axes for ax in figure.axes) else 1):
+        figure.draw_without_rendering()
+
+
+def _in_lines(parts: Sequence[str], points: float) -> str:
+    """Join the parts of a note, in as many lines as the figure is wide."""
+    lines: list[list[str]] = [[]]
+    for part in parts:
+        if lines[-1] and len("  ·  ".join([*lines[-1], part])) > points / (0.52 * 7):
+            lines.append([])
+        lines[-1].append(part)
+    return "\n".join("  ·  ".join(line) for line in lines)
 
 
 def make_panels(
@@ -138,6 +161,7 @@ def make_panels(
     ax: Any = None,
     figsize: tuple[float, float] | None = None,
     cells: Sequence[tuple[int, int]] | None = None,
+    width_ratios: Sequence[float] | None = None,
     labelsize: float = 7,
 ) -> Panels:
     """Lay out panels, or take the user's axes for them.
@@ -152,6 +176,8 @@ def make_panels(
         Inches.
     cells : sequence of (int, int), optional
         Row and column of every panel.
+    width_ratios : sequence of float, optional
+        How wide the columns are beside each other.
     labelsize : float, optional
         Size of tick labels.
 
@@ -171,19 +197,22 @@ def make_panels(
     """
     coords = {dim: labels if isinstance(labels, pd.Index) else pd.Index(labels) for dim, labels in index.items()}
     shape = tuple(len(labels) for labels in coords.values())
+    # Panels one after the other lose their ticks and titles where they are many; those of a grid keep them.
+    most = MOST_LAID_OUT if cells is None else DENSE
     if cells is None:
         rows, columns = shape
         cells = [(row, column) for row in range(rows) for column in range(columns)]
     figure: Any
     if ax is None:
-        # Many panels have no ticks and no titles: there is nothing to make room for, and to try takes seconds.
-        dense = len(cells) > DENSE
+        # Of so many there is nothing to make room for, and to try takes seconds.
+        dense = len(cells) > most
         figure = Figure(figsize=figsize, layout=None if dense else "constrained")
         if dense:
             width, height = figure.get_size_inches()
             edges = {"left": 0.3 / width, "right": 1 - 0.1 / width, "bottom": 0.3 / height, "top": 1 - 0.3 / height}
             figure.subplots_adjust(wspace=0.06, hspace=0.06, **edges)
-        grid = figure.add_gridspec(1 + max(r for r, _ in cells), 1 + max(c for _, c in cells))
+        rows, columns = (1 + max(at) for at in zip(*cells, strict=True))
+        grid = figure.add_gridspec(rows, columns, width_ratios=width_ratios)
         flat = [figure.add_subplot(grid[cell]) for cell in cells]
         for axes in flat:
             settle(axes, labelsize=labelsize)
@@ -217,18 +246,23 @@ def _given(ax: Any, shape: tuple[int, ...], dims: tuple[str, ...]) -> list[Axes]
     return flat
 
 
-def title_rows(panels: Panels, titles: Sequence[str], style: Mapping[str, Any]) -> None:
-    """Write the title of every row at its right end, where it takes no height from the panels."""
+def title_rows(
+    panels: Panels, titles: Sequence[str], style: Mapping[str, Any], *, beside: np.ndarray | None = None
+) -> None:
+    """Write the title of every row at its right end, where it takes no height from the panels.
+
+    That is beside the last panel of each row, or beside the axes `beside` of shape (rows,).
+    """
     for row, words in enumerate(titles):
-        last = panels.axes.values[row, -1]
-        settings = {"rotation": -90, "ha": "left", "va": "center", "fontsize": "medium", "color": INK, **style}
+        last = (panels.axes.values[:, -1] if beside is None else beside)[row]
+        look = {"rotation": -90, "ha": "left", "va": "center", "fontsize": "medium", "color": palette().ink}
         artist = last.annotate(
             fold(words, last.get_window_extent().height / last.figure.dpi * 72),
             (1, 0.5),
             xytext=(4, 0),
             xycoords="axes fraction",
             textcoords="offset points",
-            **settings,
+            **{**look, **style},
         )
         panels.keep("row_title", artist, (row, panels.axes.shape[1] - 1))
 

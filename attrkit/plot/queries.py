@@ -8,15 +8,15 @@ import xarray as xr
 from matplotlib.colors import Normalize
 
 from attrkit.errors import InputError
-from attrkit.plot._style import fold_to
+from attrkit.plot._style import fold_to, settle
 from attrkit.plot.draw import draw_bundle, draw_zero
 from attrkit.plot.grid import Column, attention_columns, label_axes, label_columns, pick_samples
 from attrkit.plot.panels import Panels, count, label_of, make_panels
 from attrkit.plot.scale import Colors, draw_colorbar
+from attrkit.plot.size import fit
+from attrkit.plot.theme import palette
 from attrkit.plot.ticks import Steps, set_limits, set_ticks
 from attrkit.plot.wrap import below, wrap, wrapped_size
-
-CMAP = "viridis"
 
 
 def draw_queries(
@@ -57,10 +57,10 @@ def draw_queries(
     arrays = [array.isel(key_timestep=slice(max_timesteps)) for array in arrays]
     columns = [column._replace(data=array) for column, array in zip(columns, arrays, strict=True)]
     labels, columns = label_columns(columns, show_name=False)
-    cells = wrap([len(columns)], n_cols)
-    size = wrapped_size(cells)
-    size = (max(size[0], 4.8), size[1] + 0.4)
-    panels = make_panels({str(labels.name): labels}, ax=ax, figsize=figsize or size, cells=cells)
+    cells = wrap([len(columns)], n_cols, figsize)
+    width, height = wrapped_size(cells)
+    size = fit(figsize, max(width, 4.8), height + 0.4)
+    panels = make_panels({str(labels.name): labels}, ax=ax, figsize=size, cells=cells)
     _draw(panels, columns, cells, styles, share_y=share_y)
     panels.note([shown, heads, short], styles["note"])
     return panels
@@ -76,14 +76,14 @@ def _draw(
 ) -> None:
     queries = columns[0].steps(0)[1]
     norm = Normalize(queries.edges[0], queries.edges[-1])
-    look = dict(styles["curve"] or {})
-    cmap = look.pop("cmap", CMAP)
+    own = dict(styles["curve"] or {})
+    cmap = own.pop("cmap", palette().ordered)
     cmap = matplotlib.colormaps[cmap] if isinstance(cmap, str) else cmap
     top = max(float(column.data.max()) for column in columns)
     for i, (axes, column) in enumerate(zip(panels.axes.values, columns, strict=True)):
         x, y = column.steps(0)
         if styles["curve"] is not None:
-            bundle = draw_bundle(column.matrix(0), axes, x=x, by=y.positions, norm=norm, cmap=cmap, **look)
+            bundle = draw_bundle(column.matrix(0), axes, x=x, by=y.positions, norm=norm, cmap=cmap, **own)
             panels.keep("curve", bundle, (i,))
         set_limits(axes, x)
         set_ticks(axes.xaxis, x, show=(below(cells, i) is None))
@@ -107,6 +107,6 @@ def _add_bar(panels: Panels, shades: Colors, queries: Steps, style: Mapping[str,
     bar = draw_colorbar(shades, list(panels.axes.values), **style)
     bar.set_label(shades.label)
     bar.ax.invert_yaxis()
-    bar.ax.tick_params(labelsize=7, length=2.5, width=0.6, pad=2)
+    settle(bar.ax)
     set_ticks(bar.ax.yaxis, queries)
     panels.keep("colorbar", bar)

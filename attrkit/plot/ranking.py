@@ -11,9 +11,11 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, note, seeds_in, some_of, variable_of
-from attrkit.plot._style import CYCLE, INK, PALE, Visuals, check_visuals, fold, fold_to, styled, with_unit
+from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
+from attrkit.plot._style import Visuals, check_visuals, fold, fold_to, styled, with_unit
 from attrkit.plot.panels import Panels, make_panels
+from attrkit.plot.size import FigSize, fit
+from attrkit.plot.theme import palette
 from attrkit.studies.summaries.rows import interval_of
 
 VISUALS = ("interval", "seeds", "random", "xlabel", "note")
@@ -29,7 +31,7 @@ def ranking(
     extractors: Any = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw extractors from best to worst by a metric, with intervals, and the mean of each seed as a dot.
 
@@ -48,8 +50,8 @@ def ranking(
         Style of interval, seeds, random, xlabel, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are metrics. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -77,7 +79,8 @@ def ranking(
     arrays = {name: _directed(ds, name, test) for name in metrics}
     names = some_of(ds, extractors, arrays[metrics[0]].notnull())
     shown = [name for name in names if name != "random"]
-    size = figsize or (3.9 if len(metrics) == 1 else 7.0, 0.75 + 0.27 * len(shown) * (1 if len(metrics) < 3 else 1.2))
+    height = 0.75 + 0.27 * len(shown) * (1 if len(metrics) < 3 else 1.2)
+    size = fit(figsize, 3.9 if len(metrics) == 1 else 7.0, height)
     cells = [(0, i) for i in range(len(metrics))]
     panels = make_panels({"metric": pd.Index(metrics)}, ax=ax, figsize=size, cells=cells)
     for i, array in enumerate(arrays.values()):
@@ -90,7 +93,7 @@ def ranking(
         if styles["random"] is not None and "random" in names:
             at = float(found["estimate"].sel(extractor="random"))
             line = axes.axvline(
-                at, **{"color": PALE, "linestyle": "--", "linewidth": 0.9, "zorder": 0.8, **styles["random"]}
+                at, **{"color": palette().pale, "linestyle": "--", "linewidth": 0.9, "zorder": 0.8, **styles["random"]}
             )
             axes.annotate(
                 "random",
@@ -99,7 +102,7 @@ def ranking(
                 xycoords=axes.get_xaxis_transform(),
                 textcoords="offset points",
                 fontsize=6,
-                color=INK,
+                color=palette().ink,
                 rotation=-90,
                 va="top",
             )
@@ -116,7 +119,7 @@ def ranking(
             words = f"{said}, {array.attrs['direction']}"
             panels.keep("xlabel", axes.set_xlabel(fold_to(words, axes), **styles["xlabel"]), (i,))
     dots = "small dots: seeds" if ds.sizes.get("seed", 1) > 1 else ""
-    note(panels, [f"{seeds_in(ds)}; {interval_said(ds)}", dots], styles["note"])
+    panels.note([f"{seeds_in(ds)}; {interval_said(ds)}", dots], styles["note"])
     return panels
 
 
@@ -147,7 +150,7 @@ def draw_intervals(found: xr.Dataset, ax: Axes, **style: Any) -> ErrorbarContain
     """
     mean, low, high = (found[name].values for name in ("estimate", "low", "high"))
     sides = np.nan_to_num(np.stack([mean - low, high - mean]))
-    settings = {"fmt": "o", "color": CYCLE[0], "markersize": 4, "linewidth": 1.2, "capsize": 2, **style}
+    settings = {"fmt": "o", "color": palette().cycle[0], "markersize": 4, "linewidth": 1.2, "capsize": 2, **style}
     return ax.errorbar(mean, np.arange(len(mean)), xerr=sides, **settings)
 
 
@@ -163,5 +166,5 @@ def draw_seeds(means: xr.DataArray, ax: Axes, **style: Any) -> PathCollection:
     """
     values = means.transpose("seed", "extractor").values
     rows = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    settings = {"s": 7, "color": INK, "alpha": 0.7, "linewidths": 0, "zorder": 3, **style}
+    settings = {"s": 7, "color": palette().ink, "alpha": 0.7, "linewidths": 0, "zorder": 3, **style}
     return ax.scatter(values.ravel(), rows.ravel() + 0.24, **settings)

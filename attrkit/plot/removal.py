@@ -10,10 +10,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, note, seeds_in, some_of, variable_of
-from attrkit.plot._style import PALE, Visuals, check_visuals, colors, styled
+from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
+from attrkit.plot._style import Visuals, check_visuals, colors, styled
 from attrkit.plot.grid import label_axes
 from attrkit.plot.panels import Panels, make_panels
+from attrkit.plot.size import FigSize, fit
+from attrkit.plot.theme import palette
 from attrkit.plot.wrap import add_legend
 from attrkit.studies.summaries.faithfulness import POINTS
 from attrkit.studies.summaries.rows import interval_of
@@ -30,7 +32,7 @@ def removal(
     extractors: Any = None,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw deletion and insertion: the model's output while items are removed in the order of each extractor.
 
@@ -48,8 +50,8 @@ def removal(
         Style of curve, band, title, xlabel, ylabel, legend, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are curves. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def removal(
     names = some_of(ds, extractors, arrays[asked[0]].notnull())
     if extractors is None:
         names = [name for name in names if name != "uniform"]
-    size = figsize or (0.9 + 3.05 * len(asked), 2.6)
+    size = fit(figsize, 0.9 + 3.05 * len(asked), 2.6)
     panels = make_panels({"curve": pd.Index(asked)}, ax=ax, figsize=size, cells=[(0, i) for i in range(len(asked))])
     shape, dims = (len(asked), len(names)), ("curve", "extractor")
     drawn: dict[str, np.ndarray] = {name: np.full(shape, None) for name in ("curve", "band")}
@@ -87,7 +89,7 @@ def removal(
         found = interval_of(array.sel(extractor=names))
         for k, name in enumerate(names):
             own = found.sel(extractor=name)
-            look: dict[str, Any] = {"color": shades.get(name, PALE)}
+            look: dict[str, Any] = {"color": shades.get(name, palette().pale)}
             if styles["band"] is not None:
                 drawn["band"][i, k] = draw_band(own["low"], own["high"], axes, x=point, **look, **styles["band"])
             if styles["curve"] is not None:
@@ -104,7 +106,7 @@ def removal(
     if styles["curve"] is not None and styles["legend"] is not None:
         add_legend(panels, list(drawn["curve"][0]), names, "extractor", styles["legend"], may_lie=False)
     operator = f"what is removed becomes: {ds.attrs['operator']}" if "operator" in ds.attrs else ""
-    note(panels, [f"{seeds_in(ds)}; {interval_said(ds)}", operator], styles["note"])
+    panels.note([f"{seeds_in(ds)}; {interval_said(ds)}", operator], styles["note"])
     return panels
 
 

@@ -13,11 +13,10 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.transforms import Bbox
 
 from attrkit.errors import InputError
-from attrkit.plot._style import BLANK, with_unit
+from attrkit.plot._style import with_unit
+from attrkit.plot.theme import palette
 
 SCALES = ("extractor", "sample", "shared")
-DIVERGING = "RdBu_r"
-SEQUENTIAL = "Blues"
 
 
 class Scaled(NamedTuple):
@@ -91,9 +90,10 @@ def divide(
         for key in dict.fromkeys(extractors)
     }
     scaled = [array / tops[extractor] for array, extractor in zip(arrays, extractors, strict=True)]
-    whose = "each extractor" if scale == "extractor" else "each extractor and sample"
     top = f"{ordinal}|{name}|" if ordinal else f"max |{name}|"
-    return Scaled(scaled, f"{name} / {top} of {whose}" + (", clipped" if ordinal else ""), 1.0)
+    each = (["extractor"] if len(tops) > 1 else []) + over
+    whose = f" of each {' and '.join(each)}" if each else ""
+    return Scaled(scaled, f"{name} / {top}{whose}" + (", clipped" if ordinal else ""), 1.0)
 
 
 def _common_name(arrays: Sequence[xr.DataArray]) -> tuple[str, str]:
@@ -117,7 +117,13 @@ def _top(arrays: Sequence[xr.DataArray], keep: Sequence[str], robust: float | No
     return xr.DataArray(np.where(top > 0, top, 1.0), dims=kept)
 
 
-def colors(scaled: Scaled, *, robust: float | None = None, cmap: str | Colormap | None = None) -> Colors:
+def colors(
+    scaled: Scaled,
+    *,
+    robust: float | None = None,
+    cmap: str | Colormap | None = None,
+    signed: bool | None = None,
+) -> Colors:
     """Choose one norm and one colormap for all arrays.
 
     Parameters
@@ -128,11 +134,13 @@ def colors(scaled: Scaled, *, robust: float | None = None, cmap: str | Colormap 
         As for `divide`.
     cmap : str or Colormap, optional
         In place of the one that fits the sign of the values.
+    signed : bool, optional
+        Whether values can have both signs; if not given, whether any that came is negative.
 
     Returns
     -------
     Colors
-        Diverging and symmetric about zero if any value is negative, else sequential from zero.
+        Diverging and symmetric about zero if values are signed, else sequential from zero.
 
     Examples
     --------
@@ -141,15 +149,16 @@ def colors(scaled: Scaled, *, robust: float | None = None, cmap: str | Colormap 
     >>> float(norm.vmin), float(norm.vmax)
     (-2.0, 2.0)
     """
-    signed = any(float(array.min()) < 0 for array in scaled.arrays)
+    if signed is None:
+        signed = any(float(array.min()) < 0 for array in scaled.arrays)
     limit = scaled.limit
     if limit is None:
         limit = float(_top([array.drop_vars("sample", errors="ignore") for array in scaled.arrays], (), robust))
-    chosen = cmap if cmap is not None else DIVERGING if signed else SEQUENTIAL
+    chosen = cmap if cmap is not None else palette().diverging if signed else palette().sequential
     shades = matplotlib.colormaps[chosen] if isinstance(chosen, str) else chosen
     extend = "neither" if robust is None else "both" if signed else "max"
     norm = Normalize(-limit if signed else 0.0, limit)
-    return Colors(norm, shades.with_extremes(bad=BLANK), scaled.label, extend)
+    return Colors(norm, shades.with_extremes(bad=palette().blank), scaled.label, extend)
 
 
 def draw_colorbar(colors: Colors, axes: Sequence[Axes], **style: Any) -> Colorbar:
@@ -158,7 +167,7 @@ def draw_colorbar(colors: Colors, axes: Sequence[Axes], **style: Any) -> Colorba
     # A bar as tall as the panels and of one width in inches, whatever the size of the figure.
     panels = Bbox.union([ax.get_window_extent() for ax in axes])
     width, height = panels.width / figure.dpi, panels.height / figure.dpi
-    look = {"fraction": min(0.15, 0.22 / width), "pad": 0.02, "aspect": max(8.0, 10 * height)}
+    look = {"fraction": min(0.4, 0.22 / width), "pad": 0.02, "aspect": max(8.0, 10 * height)}
     settings = {"extend": colors.extend, **look, **style}
     bar = figure.colorbar(ScalarMappable(colors.norm, colors.cmap), ax=list(axes), **settings)
     bar.outline.set_linewidth(0.6)

@@ -17,6 +17,10 @@ OWN_LABELS = ("time", "token")
 """Coordinates of dims (sample, timestep) that label the steps of each sample in their own way."""
 
 
+NARROW = 4.0
+"""Inches of a figure that has no room for long names."""
+
+
 class Steps(NamedTuple):
     """The steps along one dim: positions and edges as numbers on an axis, their kind, and the axis label."""
 
@@ -160,14 +164,17 @@ def set_ticks(axis: Axis, where: Steps, *, show: bool = True) -> None:
         # Above a y axis the year would run into the title of the panel; the x axis has it.
         axis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=is_x and show))
     elif where.kind == "text":
-        texts = where.texts
+        figure: Any = axis.axes.figure
+        most = 20 if figure.bbox.width / figure.dpi > NARROW else 12
+        texts = [shorten(label, most) for label in where.texts]
         axis.set_major_locator(TextLocator(len(texts)))
-        axis.set_major_formatter(FuncFormatter(lambda at, _: shorten(texts[round(at)]) if 0 <= at < len(texts) else ""))
+        axis.set_major_formatter(FuncFormatter(lambda at, _: texts[round(at)] if 0 <= at < len(texts) else ""))
         if is_x:
             axis.set_tick_params(labelrotation=90)
     else:
         whole = bool(np.equal(np.mod(where.positions, 1), 0).all())
-        axis.set_major_locator(MaxNLocator("auto", integer=whole, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        letters = max(len(f"{end:.6g}") for end in where.positions[[0, -1]])
+        axis.set_major_locator(FittingNumberLocator(letters, integer=whole, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(NullLocator())
     if not show:
         axis.set_tick_params(labelbottom=False) if is_x else axis.set_tick_params(labelleft=False)
@@ -207,6 +214,21 @@ class TextLocator(Locator):
         return np.arange(math.ceil(vmin), vmax)
 
 
+class FittingNumberLocator(MaxNLocator):
+    """Round numbers, as many as fit the length of the axis with labels of so many letters."""
+
+    def __init__(self, letters: int, **kwargs: Any) -> None:
+        super().__init__(nbins="auto", **kwargs)
+        self.letters = letters
+
+    def __call__(self) -> Any:
+        """Return the numbers to show."""
+        is_x = isinstance(self.axis, XAxis)
+        per_label = max(3.0, 0.7 * self.letters + 1.0) if is_x else 2.0
+        self.set_params(nbins=min(9, _room(self.axis, per_label=per_label)))  # type: ignore[arg-type]
+        return super().__call__()
+
+
 class FittingDateLocator(dates.AutoDateLocator):
     """The dates matplotlib would choose, but no more than fit the length of the axis, and two at least."""
 
@@ -226,4 +248,5 @@ class FittingDateLocator(dates.AutoDateLocator):
             # No round date falls often enough into a short window, and one alone is labelled by its hour.
             seen = self.positions[(self.positions >= low) & (self.positions <= high)]
             return seen[:: math.ceil(len(seen) / max(fit, 2))] if len(seen) else ticks
-        return ticks[:: math.ceil(len(ticks) / fit)] if len(ticks) > fit else ticks
+        # One date alone would be labelled by its hour.
+        return ticks[:: math.ceil(len(ticks) / max(fit, 2))] if len(ticks) > fit else ticks

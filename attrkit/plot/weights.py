@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from attrkit.errors import InputError
-from attrkit.plot._study import by_case, classes_of, dataset_of, note, seeds_in, variable_of
-from attrkit.plot._style import CYCLE, Visuals, check_visuals, styled, with_unit
+from attrkit.plot._study import by_case, classes_of, dataset_of, seeds_in, variable_of
+from attrkit.plot._style import Visuals, check_visuals, styled, with_unit
 from attrkit.plot.draw import draw_corner
 from attrkit.plot.grid import label_axes
 from attrkit.plot.panels import Panels, make_panels
+from attrkit.plot.size import FigSize, fit
+from attrkit.plot.theme import palette
 from attrkit.plot.wrap import below, wrap, wrapped_size
 
 VISUALS = ("dots", "title", "n", "xlabel", "ylabel", "note")
@@ -29,7 +31,7 @@ def permutation(
     by_class: bool = True,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw how far shuffled attention moves the output, against the largest weight there was to shuffle.
 
@@ -46,8 +48,8 @@ def permutation(
         Style of dots, title, n, xlabel, ylabel, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def adversarial(
     by_class: bool = True,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw how far attention can go without changing the output, against the largest of the layer's own weights.
 
@@ -99,8 +101,8 @@ def adversarial(
         Style of dots, title, n, xlabel, ylabel, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -148,8 +150,8 @@ def _clouds(
     names: list[Any] = sorted(set(classes.tolist()))
     if told is None or len(names) > MOST_CLASSES:
         classes, names = np.zeros(len(y), int), ["all"]
-    cells = wrap([len(names)])
-    size = figsize or (wrapped_size(cells) if len(names) > 1 else (3.6, 2.7))
+    cells = wrap([len(names)], None, figsize)
+    size = wrapped_size(cells, figsize) if len(names) > 1 else fit(figsize, 3.6, 2.7)
     panels = make_panels({"predicted_class": pd.Index(names)}, ax=ax, figsize=size, cells=cells)
     high = max(np.nanmax(y), 1e-12) if top is None else top
     for i, name in enumerate(names):
@@ -168,7 +170,7 @@ def _clouds(
     y_labels = {(i,): label for i in range(len(names)) if cells[i][1] == 0}
     label_axes(panels, "x", x_labels, styles["xlabel"], common=True)
     label_axes(panels, "y", y_labels, styles["ylabel"], common=True)
-    note(panels, [seeds_in(values), said], styles["note"])
+    panels.note([seeds_in(values), said], styles["note"])
     return panels
 
 
@@ -181,5 +183,5 @@ def draw_cloud(x: np.ndarray, y: np.ndarray, ax: Axes, **style: Any) -> PathColl
     >>> draw_cloud(np.array([0.1]), np.array([0.5]), Figure().subplots()).get_offsets().data
     array([[0.1, 0.5]])
     """
-    settings = {"s": 9, "color": CYCLE[0], "alpha": 0.45, "linewidths": 0, **style}
+    settings = {"s": 9, "color": palette().cycle[0], "alpha": 0.45, "linewidths": 0, **style}
     return ax.scatter(x, y, **settings)

@@ -10,12 +10,13 @@ from matplotlib.ticker import NullLocator
 from attrkit.plot._style import DENSE, fold_to, shorten
 from attrkit.plot.draw import draw_corner
 from attrkit.plot.panels import Panels
+from attrkit.plot.size import LEAST_WIDTH, FigSize, asked_width, fit
 
 MOST_PANELS = 240
 MOST_IN_LEGEND = 12
 
 
-def wrap(counts: Sequence[int], n_cols: int | None = None) -> list[tuple[int, int]]:
+def wrap(counts: Sequence[int], n_cols: int | None = None, figsize: FigSize | None = None) -> list[tuple[int, int]]:
     """Place panels row by row, each group of them from a new row on.
 
     Parameters
@@ -24,6 +25,8 @@ def wrap(counts: Sequence[int], n_cols: int | None = None) -> list[tuple[int, in
         Number of panels in every group.
     n_cols : int, optional
         Panels in a row; if not given, about as many as there are rows.
+    figsize : optional
+        As the user gives it: no more panels in a row than its width has room for.
 
     Returns
     -------
@@ -40,6 +43,9 @@ def wrap(counts: Sequence[int], n_cols: int | None = None) -> list[tuple[int, in
     most = max(counts)
     # One group of up to three makes a row; a column of three would leave a page half empty.
     width = n_cols or (most if most <= 3 else int(np.ceil(np.sqrt(most))))
+    wide = asked_width(figsize)
+    if wide is not None and n_cols is None and sum(counts) <= DENSE:
+        width = min(width, max(1, int(wide / LEAST_WIDTH)))
     cells = []
     row = 0
     for n in counts:
@@ -48,11 +54,11 @@ def wrap(counts: Sequence[int], n_cols: int | None = None) -> list[tuple[int, in
     return cells
 
 
-def wrapped_size(cells: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """Return a figure size in inches, no wider than a page."""
+def wrapped_size(cells: Sequence[tuple[int, int]], figsize: FigSize | None = None) -> tuple[float, float]:
+    """Return a figure size in inches, no wider than a page unless the user asks for it."""
     rows, cols = 1 + max(r for r, _ in cells), 1 + max(c for _, c in cells)
     height = 0.5 if len(cells) > DENSE else 1.7 if rows == 1 else 1.2
-    return (4.2 if cols == 1 else 7.0, 0.55 + rows * height)
+    return fit(figsize, 4.2 if cols == 1 else 7.0, 0.55 + rows * height)
 
 
 def below(cells: Sequence[tuple[int, int]], i: int) -> int | None:
@@ -67,7 +73,7 @@ def name_panel(panels: Panels, i: int, words: str, style: Mapping[str, Any] | No
         return
     axes = panels.axes.values[i]
     if panels.axes.size > DENSE:
-        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+        paper = {"facecolor": panels.figure.get_facecolor(), "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
         artist = draw_corner(shorten(words, 12), axes, **{"fontsize": 5, "zorder": 4, "bbox": paper, **style})
     else:
         artist = axes.set_title(fold_to(words, axes), **style)

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 
 from attrkit.errors import InputError
 from attrkit.plot import curves
-from attrkit.plot._style import CYCLE
+from attrkit.plot.theme import LIGHT
 from attrkit.schema import build
 
 
@@ -30,7 +30,7 @@ def test_one_dataset_has_a_panel_for_each_channel_and_a_curve_for_each_sample(gr
         assert line.axes is panels.axes.sel(channel=channel).item()
     assert [artist.get_text() for artist in panels.artists["title"].values] == ["rain", "wind", "sun"]
     assert names(panels) == ["a", "b", "c", "d"]
-    assert to_hex(curve(panels, sample="b", channel="sun").get_color()).upper() == CYCLE[1]
+    assert to_hex(curve(panels, sample="b", channel="sun").get_color()).upper() == LIGHT.cycle[1]
 
 
 def test_axes_are_shared_on_request_and_zero_is_marked(gradient):

@@ -172,17 +172,6 @@ def test_labels_of_many_channels_do_not_touch():
     assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
-def test_crowded_cells_are_averaged_without_blending_channels():
-    values = np.zeros((1, 400, 2))
-    values[..., 1] = 1.0
-    panels = heatmap(build({"attribution": values}, attrs={"method": "m"}))
-    image = panels.artists["mesh"].item()
-    assert image.get_interpolation() == "antialiased"
-    assert image.get_array().shape == (2, 400)
-    few = heatmap(build({"attribution": values[:, :30]}, attrs={"method": "m"})).artists["mesh"].item()
-    assert few.get_interpolation() == "nearest"
-
-
 def test_outputs_of_a_layer_are_drawn_timestep_by_unit():
     values = np.random.default_rng(0).normal(size=(2, 6, 5))
     panels = heatmap(build({"activation": values}, attrs={"method": "layer_outputs", "layer": "lstm"}))

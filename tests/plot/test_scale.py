@@ -36,6 +36,33 @@ def test_by_sample_each_sample_reaches_one():
     assert scaled.label == "attribution / max |attribution| of each extractor and sample"
 
 
+def test_of_one_extractor_the_label_names_no_other():
+    assert divide([small], ["a"], scale="sample").label == "attribution / max |attribution| of each sample"
+    assert divide([small], ["a"], scale="extractor").label == "attribution / max |attribution|"
+    clipped = divide([small], ["a"], scale="sample", robust=95).label
+    assert clipped == "attribution / percentile 95 of |attribution| of each sample, clipped"
+
+
+@pytest.mark.parametrize(
+    ("scale", "over"), [("shared", ("sample", "extractor")), ("extractor", ("sample",)), ("sample", ())]
+)
+def test_a_scale_makes_equal_what_it_says(tree, scale, over):
+    panels = heatmap(tree, samples=["a", "b"], scale=scale)
+    tops = xr.DataArray(
+        [
+            [float(abs(panels.artists["mesh"].sel(sample=s, extractor=e).item().get_array()).max()) for s in "ab"]
+            for e in ("gradient", "saliency")
+        ],
+        {"extractor": ["gradient", "saliency"], "sample": ["a", "b"]},
+        ("extractor", "sample"),
+    )
+    bar = panels.artists["colorbar"].item()
+    # The colours end at the largest value of all that are divided by one number.
+    np.testing.assert_allclose(tops.max(over), bar.norm.vmax)
+    words = {"shared": "attribution", "extractor": "each extractor", "sample": "each extractor and sample"}[scale]
+    assert bar.ax.get_ylabel().replace("\n", " ").endswith(words)
+
+
 def test_shared_leaves_values_and_names_common_units_only():
     with_units = [array([[1.0, 3.0]], units="logit"), array([[2.0, 4.0]], units="logit")]
     scaled = divide(with_units, ["a", "b"], scale="shared")
