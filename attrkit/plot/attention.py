@@ -21,8 +21,11 @@ from attrkit.plot.grid import (
     mesh_colors,
     pick_samples,
 )
+from attrkit.plot.marginals import draw_marginals, marginals_said, read_marginals
 from attrkit.plot.panels import Panels, make_panels
+from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, colors, divide
+from attrkit.plot.size import FigSize, fit
 from attrkit.plot.ticks import place, set_ticks, steps
 
 MOST_ROWS = 40
@@ -37,9 +40,10 @@ def attention(
     layer: Any = None,
     head: Any = None,
     robust: float | None = None,
+    marginals: bool | str = False,
     visuals: Visuals | None = None,
     ax: Any = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: FigSize | None = None,
 ) -> Panels:
     """Draw attention weights on one scale that starts at zero.
 
@@ -56,12 +60,16 @@ def attention(
         If neither is given, the first eight combinations.
     robust : float, optional
         Percentile of the weights at which colours end, such as 99, in place of their maximum.
+    marginals : bool or {"mean", "max"}, default False
+        Draw, above each matrix of self-attention, the mean over its queries, which is how much each timestep is
+        attended to, and at its right the mean over its keys, the same for all queries where rows sum to one; or
+        the largest weight in place of the mean. Padding is in neither.
     visuals : mapping of str to mapping or bool, optional
-        Style of mesh, title, row_title, xlabel, ylabel, colorbar, note; False leaves one out.
+        Style of mesh, marginals, title, row_title, xlabel, ylabel, colorbar, note; False leaves one out.
     ax : Axes or array of Axes, optional
         Where to draw; as many as there are panels. The note is left out there.
-    figsize : (float, float), optional
-        Inches.
+    figsize : {"column", "page"}, float or (float, float), optional
+        Width in print: of one column, 3.5 inches, of both, 7, or in inches, with the height that fits; or both sides.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def attention(
     Raises
     ------
     InputError
-        If `data` holds no attention, or a label is unknown.
+        If `data` holds no attention, a label is unknown, or `marginals` are asked for where there are no queries.
 
     Examples
     --------
@@ -84,7 +92,8 @@ def attention(
     >>> panels.artists["mesh"].sel(sample=0, head=1).item().norm.vmin
     0.0
     """
-    styles = check_visuals(visuals, VISUALS)
+    styles = check_visuals(visuals, (*VISUALS, "marginals"))
+    how = read_marginals(marginals)
     cmap = mesh_colors(styles["mesh"])
     everything = datasets(data)
     found = {name: ds for name, ds in everything.items() if "attention" in ds}
@@ -107,22 +116,30 @@ def attention(
     labels, columns = label_columns(columns, show_name=len(found) > 1)
     shades = colors(scaled, robust=robust, cmap=cmap)
     if True in weighted:
-        panels = _draw_rows(columns, labels, shades, styles, ax=ax, figsize=figsize)
+        if how is not None:
+            raise InputError(f"marginals={marginals!r}, but this attention has no queries; accepted is False")
+        panels, pooled = _draw_rows(columns, labels, shades, styles, ax=ax, figsize=figsize)
     else:
         panels = grid_panels(columns, row="sample", col=str(labels.name), labels=labels, ax=ax, figsize=figsize)
-        draw_grid(panels, columns, shades, styles)
-    panels.note([note, *notes, grey_means(arrays, masked=any("mask" in ds for ds in found.values()))], styles["note"])
+        edges = None
+        if how is not None and styles["marginals"] is not None:
+            edges = draw_marginals(panels, columns, how, styles["marginals"])
+            notes.append(marginals_said(how))
+        pooled = draw_grid(panels, columns, shades, styles, edges=edges)
+    grey = grey_means(arrays, masked=any("mask" in ds for ds in found.values()))
+    panels.note([note, *notes, grey, pooled], styles["note"])
     return panels
 
 
 def _draw_rows(
     columns: list[Column], labels: pd.Index, shades: Colors, styles: dict[str, Any], *, ax: Any, figsize: Any
-) -> Panels:
-    """Draw weighted attention: a panel for each layer and head, samples down, keys across."""
+) -> tuple[Panels, str]:
+    """Draw weighted attention: a panel for each layer and head, samples down, keys across; say what was pooled."""
+    pooled: dict[str, None] = {}
     n_rows = columns[0].data.sizes["sample"]
-    size = (max(4.8, 2.2 * len(columns)), 1.1 + min(4.5, max(0.8, 0.16 * n_rows)))
+    size = fit(figsize, max(4.8, 2.2 * len(columns)), 1.1 + min(4.5, max(0.8, 0.16 * n_rows)))
     cells = [(0, col) for col in range(len(columns))]
-    panels = make_panels({str(labels.name): labels}, ax=ax, figsize=figsize or size, cells=cells)
+    panels = make_panels({str(labels.name): labels}, ax=ax, figsize=size, cells=cells)
     for col, column in enumerate(columns):
         axes = panels.axes.values[col]
         # Samples with time stamps of their own share no axis of dates: theirs is the position in the window.
@@ -139,6 +156,7 @@ def _draw_rows(
                 **styles["mesh"],
             )
             panels.keep("mesh", artist, (col,))
+            pooled |= crowded(axes, x={column.x: len(x.positions)}, y={"sample": n_rows})
         set_ticks(axes.xaxis, x)
         set_ticks(axes.yaxis, y, show=col == 0)
         if styles["xlabel"] is not None and x.label:
@@ -150,4 +168,4 @@ def _draw_rows(
             panels.keep("title", axes.set_title(fold_to(column.title, axes), **styles["title"]), (col,))
     if styles["colorbar"] is not None:
         add_colorbar(panels, shades, styles["colorbar"])
-    return panels
+    return panels, pooling_said(pooled)

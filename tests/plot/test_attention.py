@@ -70,3 +70,53 @@ def test_what_is_not_attention_is_refused(gradient, weights, weighted):
         attention(weights, layer="x")
     with pytest.raises(InputError, match="unknown visual 'matrix'; this plot has mesh"):
         attention(weights, visuals={"matrix": False})
+
+
+def outline(panels, side, **labels):
+    return panels.artists[side].sel(labels).item().get_data()
+
+
+@pytest.mark.parametrize(("marginals", "how"), [(True, "mean"), ("mean", "mean"), ("max", "max")])
+def test_marginals_are_over_real_queries_and_keys(weights, marginals, how):
+    panels = attention(weights, marginals=marginals)
+    real = weights["mask"].sel(sample="b").values
+    kept = weights["attention"].sel(sample="b", head=1).transpose("query_timestep", "key_timestep").values
+    kept = kept[np.ix_(real, real)]
+    above, beside = (outline(panels, side, sample="b", head=1).values for side in ("above", "beside"))
+    np.testing.assert_allclose(above[real], getattr(np, how)(kept, axis=0))
+    np.testing.assert_allclose(beside[real], getattr(np, how)(kept, axis=1))
+    assert np.isnan(above[~real]).all()
+    assert np.isnan(beside[~real]).all()
+    said = {"mean": "above: mean over queries", "max": "above: largest over queries"}[how]
+    assert panels.artists["note"].item().get_text() == f"3 of 4 samples  ·  {said}, right: over keys  ·  grey: padding"
+
+
+def test_marginals_stand_along_their_matrix_on_one_scale(weights):
+    panels = attention(weights, marginals=True)
+    panels.figure.draw_without_rendering()
+    for at in ({"sample": "a", "head": 0}, {"sample": "c", "head": 1}):
+        matrix = panels.axes.sel(at).item()
+        above, beside = (panels.artists[side].sel(at).item().axes for side in ("above", "beside"))
+        box, top, right = (ax.get_window_extent() for ax in (matrix, above, beside))
+        np.testing.assert_allclose([top.x0, top.x1], [box.x0, box.x1])
+        np.testing.assert_allclose([right.y0, right.y1], [box.y0, box.y1])
+        assert top.y0 > box.y1
+        assert right.x0 > box.x1
+        assert above.get_xlim() == matrix.get_xlim()
+        assert beside.get_ylim() == matrix.get_ylim()
+        np.testing.assert_array_equal(outline(panels, "above", **at).edges, outline(panels, "beside", **at).edges)
+    for side, limits in (("above", "get_ylim"), ("beside", "get_xlim")):
+        ranges = {getattr(artist.axes, limits)() for artist in panels.artists[side].values.ravel()}
+        assert len(ranges) == 1
+    # Titles stand outside the marginals.
+    assert panels.artists["title"].values[0, 0].axes is panels.artists["above"].values[0, 0].axes
+    assert panels.artists["row_title"].values[0, -1].axes is panels.artists["beside"].values[0, -1].axes
+
+
+def test_marginals_are_left_out_and_refused(weights, weighted):
+    assert "above" not in attention(weights).artists
+    assert "above" not in attention(weights, marginals=True, visuals={"marginals": False}).artists
+    with pytest.raises(InputError, match="marginals='sum'; accepted are False, True, 'mean', 'max'"):
+        attention(weights, marginals="sum")
+    with pytest.raises(InputError, match="marginals=True, but this attention has no queries; accepted is False"):
+        attention(weighted, marginals=True)
