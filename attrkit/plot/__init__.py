@@ -7,6 +7,7 @@ from attrkit.plot.heatmap import heatmap
 from attrkit.plot.hist import hist
 from attrkit.plot.overlay import overlay
 from attrkit.plot.panels import Panels
+from attrkit.plot.profile import profile
 from attrkit.plot.ranking import ranking
 from attrkit.plot.removal import removal
 from attrkit.plot.theme import theme
@@ -22,6 +23,7 @@ __all__ = [
     "hist",
     "overlay",
     "permutation",
+    "profile",
     "ranking",
     "removal",
     "theme",
