@@ -10,6 +10,7 @@ from attrkit.plot.panels import Panels
 from attrkit.plot.profile import profile
 from attrkit.plot.ranking import ranking
 from attrkit.plot.removal import removal
+from attrkit.plot.scatter import scatter
 from attrkit.plot.theme import theme
 from attrkit.plot.weights import adversarial, permutation
 
@@ -26,5 +27,6 @@ __all__ = [
     "profile",
     "ranking",
     "removal",
+    "scatter",
     "theme",
 ]
