@@ -3,6 +3,7 @@
 from attrkit.plot.agreement import agreement
 from attrkit.plot.attention import attention
 from attrkit.plot.curves import curves
+from attrkit.plot.difference import difference
 from attrkit.plot.heatmap import heatmap
 from attrkit.plot.hist import hist
 from attrkit.plot.overlay import overlay
@@ -20,6 +21,7 @@ __all__ = [
     "agreement",
     "attention",
     "curves",
+    "difference",
     "heatmap",
     "hist",
     "overlay",
