@@ -258,6 +258,10 @@ def _draw(plan: Plan, styles: Mapping[str, Any], *, share_y: bool, n_cols: int |
         panels.artists["curve"] = xr.DataArray(artists, coords, (*panels.axes.dims, plan.by))
     if share_y:
         _share(panels, plan, keys)
+    for axes in panels.axes.values if len(keys) > DENSE and panels.own else ():
+        # Room for the name, which stands inside.
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.35 * (high - low))
     firsts = {curve.panel: curve for curve in reversed(plan.curves)}
     _dress(panels, [firsts[key] for key in keys], cells, plan, styles, share_y=share_y)
     if len(names) > 1 and styles["legend"] is not None and styles["curve"] is not None:

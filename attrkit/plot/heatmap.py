@@ -20,7 +20,10 @@ from attrkit.plot.grid import (
 )
 from attrkit.plot.panels import Panels
 from attrkit.plot.scale import colors, divide
-from attrkit.plot.size import LEAST_WIDTH, FigSize, asked_width
+from attrkit.plot.size import FigSize, asked_width
+
+LEAST_COLUMN = 1.2
+"""Inches of an extractor beside others, with its share of names and colour bar."""
 
 
 @styled
@@ -112,7 +115,7 @@ def heatmap(
     columns = [column._replace(data=array) for column, array in zip(columns, scaled.arrays, strict=True)]
     titles = pd.Index([column.title for column in columns], name="extractor")
     wide = asked_width(figsize)
-    across = wide is None or wide / len(titles) >= LEAST_WIDTH or len(titles) <= arrays[0].sizes["sample"]
+    across = wide is None or wide / len(titles) >= LEAST_COLUMN or len(titles) <= arrays[0].sizes["sample"]
     if row is None:
         row = "extractor" if col == "sample" or (col is None and not across) else "sample"
     if col is None:

@@ -22,7 +22,8 @@ from attrkit.plot.ticks import set_limits, set_ticks, steps
 VISUALS = ("relevance", "series", "title", "xlabel", "ylabel", "colorbar", "note")
 KINDS = ("line", "background")
 MOST_CHANNELS = 12
-"""Channels that are drawn unless the user names some: each is a row of the figure."""
+MOST_PANELS = 24
+"""Channels, and panels, that are drawn unless the user names some: each channel is a row of the figure."""
 
 
 @styled
@@ -50,7 +51,7 @@ def overlay(
     samples : label, optional
         The sample; the first if not given.
     channels : label or list of labels, optional
-        The first twelve if not given.
+        The first twelve if not given, or as many as fill 24 panels.
     kind : {"line", "background"}, optional
         Colour the line itself, or what is behind it.
     scale : {"extractor", "sample", "shared"}, optional
@@ -90,6 +91,8 @@ def overlay(
     cmap = mesh_colors(styles["relevance"])
     found = datasets(data)
     series = _series(found)
+    found = {name: ds for name, ds in found.items() if _explains(ds)}
+    most = min(MOST_CHANNELS, max(1, MOST_PANELS // len(found)))
     at = pick(series, "sample", samples, first=1)
     if len(at) > 1:
         one = series.get_index("sample").tolist()[at[0]]
@@ -97,9 +100,8 @@ def overlay(
     label = series.get_index("sample")[at[0]]
     total = series.sizes["channel"] if "channel" in series.dims else 1
     if "channel" in series.dims:
-        series = series.isel(channel=pick(series, "channel", channels, first=MOST_CHANNELS))
+        series = series.isel(channel=pick(series, "channel", channels, first=most))
     series = series.isel(sample=at)
-    found = {name: ds for name, ds in found.items() if _explains(ds)}
     arrays = [_relevance(ds, name, series, label) for name, ds in found.items()]
     scaled = divide(arrays, list(found), scale=scale, robust=robust)
     shades = colors(scaled, robust=robust, cmap=cmap)

@@ -73,7 +73,7 @@ DARK = Palette(
     difference=LinearSegmentedColormap.from_list(
         "PuOr_night", ["#e6dcff", "#a58be8", "#493a7d", _NIGHT, "#6b4510", "#e59a2f", "#ffe9c2"]
     ),
-    ordered=_part_of("viridis", 0.25, 1),
+    ordered=_part_of("viridis", 0.3, 1),
 )
 
 THEMES = {"light": LIGHT, "dark": DARK}

@@ -242,9 +242,9 @@ class FittingDateLocator(dates.AutoDateLocator):
         fit = _room(self.axis, per_label=3.6 if is_x else 1.8)  # type: ignore[arg-type]
         # Below four, matplotlib finds no step between three weeks and a month and warns.
         self.maxticks = dict.fromkeys(self.maxticks, min(max(fit, 4), 9))
-        ticks = super().__call__()
         low, high = sorted(self.axis.get_view_interval())  # type: ignore[union-attr]
-        if sum(low <= tick <= high for tick in ticks) < 2:
+        ticks = [tick for tick in super().__call__() if low <= tick <= high]
+        if len(ticks) < 2:
             # No round date falls often enough into a short window, and one alone is labelled by its hour.
             seen = self.positions[(self.positions >= low) & (self.positions <= high)]
             return seen[:: math.ceil(len(seen) / max(fit, 2))] if len(seen) else ticks

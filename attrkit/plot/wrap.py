@@ -110,7 +110,7 @@ def add_legend(
     settings: dict[str, Any] = {"title": title, "alignment": "left", "handlelength": 1.2, **style}
     if panels.own and panels.axes.size > DENSE:
         width = panels.figure.bbox.width / panels.figure.dpi
-        panels.figure.subplots_adjust(right=1 - 1.0 / width)
+        panels.figure.subplots_adjust(right=1 - (0.5 + 0.055 * max(map(len, [title, *shown]))) / width)
         legend = panels.figure.legend(handles[::step], shown, **{"loc": "upper right", **settings})
     elif panels.own and may_lie and max(map(len, shown)) > 12:
         place = {"loc": "outside lower center", "ncols": min(4, len(shown)), "title": None}

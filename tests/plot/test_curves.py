@@ -144,6 +144,22 @@ def test_more_channels_than_fit_are_capped_and_the_note_says_so(monkeypatch):
     assert panels.artists["note"].item().get_text() == "2 of 5 channels of one  ·  2 of 5 channels of two"
 
 
+def test_of_a_thousand_channels_sixty_are_drawn_with_room_for_names_and_legend():
+    rng = np.random.default_rng(0)
+    names_of = ("gradient", "integrated_gradients_of_a_long_name")
+    data = {name: build({"attribution": rng.normal(size=(1, 5, 1000))}, attrs={"method": name}) for name in names_of}
+    panels = curves(data)
+    assert panels.axes.size == 60
+    assert "60 of 1,000 channels" in panels.artists["note"].item().get_text()
+    panels.figure.draw_without_rendering()
+    legend = panels.artists["legend"].item().get_window_extent()
+    assert legend.x0 > max(ax.get_window_extent().x1 for ax in panels.axes.values)
+    assert legend.x1 <= panels.figure.bbox.width
+    top = max(line.get_ydata().max() for line in panels.artists["curve"].values.ravel())
+    low, high = panels.axes.values[0].get_ylim()
+    assert high - top > 0.25 * (top - low)
+
+
 @pytest.mark.parametrize("name", ["curve", "zero_line", "title", "xlabel", "ylabel", "legend", "note"])
 def test_false_omits_a_visual(saliency, name):
     plain = saliency.assign_coords(timestep=np.arange(12))

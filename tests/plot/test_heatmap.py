@@ -172,6 +172,23 @@ def test_labels_of_many_channels_do_not_touch():
     assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
+def test_numbers_and_dates_of_narrow_panels_do_not_touch_and_are_two_at_least():
+    values = np.random.default_rng(0).normal(size=(1, 2000, 2))
+    steps = {"number": np.arange(2000) * 50, "date": pd.date_range("2012-01-01", periods=2000).values}
+    for kind, labels in steps.items():
+        ds = build({"attribution": values}, attrs={"method": "m"}).assign_coords(timestep=labels)
+        panels = heatmap({str(i): ds for i in range(5)}, figsize="page")
+        panels.figure.draw_without_rendering()
+        for ax in panels.axes.values.ravel():
+            seen = [label for label in ax.get_xticklabels() if label.get_text()]
+            left, right = ax.get_xlim()
+            seen = [label for label in seen if left <= label.get_position()[0] <= right]
+            assert len(seen) >= 2, kind
+            boxes = [label.get_window_extent() for label in seen]
+            assert not any(one.overlaps(other) for one, other in pairwise(boxes)), kind
+            assert "00:00" not in [label.get_text() for label in seen]
+
+
 def test_outputs_of_a_layer_are_drawn_timestep_by_unit():
     values = np.random.default_rng(0).normal(size=(2, 6, 5))
     panels = heatmap(build({"activation": values}, attrs={"method": "layer_outputs", "layer": "lstm"}))

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.plot import overlay
+from attrkit.schema import build
 
 
 def test_a_line_is_coloured_by_the_relevance_of_its_steps(gradient):
@@ -55,6 +57,15 @@ def test_weighted_attention_needs_no_reduction(weighted):
         panels.artists["relevance"].item().get_array()[0], weighted["attention"].sel(sample="a")
     )
     assert panels.artists["note"].item().get_text() == "sample a  ·  1 of 3 channels"
+
+
+def test_channels_are_as_many_as_fill_a_page():
+    rng = np.random.default_rng(0)
+    x = xr.DataArray(rng.normal(size=(1, 6, 30)), dims=("sample", "timestep", "channel"))
+    data = {name: build({"attribution": 2 * x.values}, inputs=x, attrs={"method": name}) for name in "abc"}
+    assert dict(overlay(data).axes.sizes) == {"channel": 8, "extractor": 3}
+    assert overlay(data["a"]).axes.sizes["channel"] == 12
+    assert overlay(data, channels=range(9)).axes.sizes["channel"] == 9
 
 
 @pytest.mark.parametrize("name", ["relevance", "series", "title", "ylabel", "colorbar", "note"])

@@ -5,6 +5,7 @@ import threading
 import matplotlib
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 
 from attrkit.errors import InputError
@@ -174,3 +175,25 @@ def test_panels_of_one_dim_stand_in_cells():
     panels = make_panels({"channel": ["x", "y", "z"]}, cells=[(0, 0), (0, 1), (1, 0)])
     assert len(panels.figure.axes) == 3
     assert panels.axes.sel(channel="z").item().get_subplotspec().rowspan.start == 1
+
+
+def test_a_note_takes_as_many_lines_as_it_needs():
+    panels = make_panels({"a": [0], "b": [0]}, figsize=(3.5, 2))
+    parts = ["3 of 4 samples", "each dot: the largest |value| of its timesteps", "grey: padding"]
+    panels.note(parts, {})
+    words = panels.artists["note"].item().get_text()
+    assert words.replace("\n", "  ·  ").split("  ·  ") == parts
+    assert words.count("\n") == 1
+    assert panels.artists["note"].item().get_window_extent().x1 <= panels.figure.bbox.width
+
+
+def test_grids_of_many_panels_keep_room_for_their_labels(inputs):
+    many = {f"extractor_{i}": xr.ones_like(inputs).rename("attribution") for i in range(9)}
+    panels = heatmap(many, samples=list("abcd"), figsize=(12, 7))
+    assert panels.axes.size == 36
+    panels.figure.draw_without_rendering()
+    shown = panels.axes.values[0, 0].get_yticklabels()
+    assert [label.get_text() for label in shown] == ["rain", "wind", "sun"]
+    assert all(label.get_window_extent().x0 >= 0 for label in shown)
+    bar = panels.artists["colorbar"].item().ax.get_tightbbox()
+    assert bar.x1 <= panels.figure.bbox.width + 1
