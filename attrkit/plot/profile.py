@@ -13,7 +13,7 @@ from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.metrics import interval
 from attrkit.plot._data import Data, datasets, one_value_a_step
-from attrkit.plot._style import Visuals, check_visuals, fold_to, styled, text, with_unit
+from attrkit.plot._style import Visuals, channel_name, check_visuals, fold_to, styled, with_unit
 from attrkit.plot.draw import draw_curve, draw_zero
 from attrkit.plot.grid import label_axes
 from attrkit.plot.panels import Panels, make_panels, title_rows
@@ -201,7 +201,7 @@ def _by_channel(arrays: Mapping[str, xr.DataArray], options: Mapping[str, Any]) 
         kept = np.sort(np.argsort(-largest, kind="stable")[:MOST_CHANNELS])
         note = f"the {MOST_CHANNELS} of {len(labels):,} channels with the largest means"
         labels, found = labels[kept], {name: one.isel(channel=kept) for name, one in found.items()}
-    x = place(np.array([text(label) for label in labels], dtype=object))
+    x = place(np.array([channel_name(label) for label in labels], dtype=object))
     return {name: Profile(x, found[name], *_unit(arrays[name])) for name in found}, note
 
 

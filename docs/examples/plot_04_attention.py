@@ -27,6 +27,12 @@ tree = attrkit.from_arrays({"attention": {"attention": weights}}, inputs=rng.nor
 attrkit.plot.attention(tree, robust=99)
 
 # %%
+# Along the edges, the largest weight that each timestep is given, and that each query gives. ``marginals=True`` draws
+# means: how much each timestep is attended to on the whole.
+
+attrkit.plot.attention(tree, samples=0, robust=99, marginals="max")
+
+# %%
 # One value for each timestep is a choice among queries, and attrkit records it. ``mean`` says how much a timestep is
 # used on the whole, ``last`` what the last step attends to.
 
