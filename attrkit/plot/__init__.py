@@ -2,13 +2,17 @@
 
 from attrkit.plot.agreement import agreement
 from attrkit.plot.attention import attention
+from attrkit.plot.convergence import convergence
 from attrkit.plot.curves import curves
+from attrkit.plot.heads import heads
 from attrkit.plot.heatmap import heatmap
 from attrkit.plot.hist import hist
+from attrkit.plot.ledger import ledger
 from attrkit.plot.overlay import overlay
 from attrkit.plot.panels import Panels
 from attrkit.plot.ranking import ranking
 from attrkit.plot.removal import removal
+from attrkit.plot.tokens import tokens
 from attrkit.plot.weights import adversarial, permutation
 
 __all__ = [
@@ -16,11 +20,15 @@ __all__ = [
     "adversarial",
     "agreement",
     "attention",
+    "convergence",
     "curves",
+    "heads",
     "heatmap",
     "hist",
+    "ledger",
     "overlay",
     "permutation",
     "ranking",
     "removal",
+    "tokens",
 ]

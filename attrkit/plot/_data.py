@@ -93,6 +93,42 @@ def content(ds: xr.Dataset, name: str, variables: Iterable[str]) -> xr.DataArray
     )
 
 
+def by_timestep(ds: xr.Dataset, name: str, what: str) -> xr.DataArray:
+    """Return attribution, or weighted attention as if its keys were timesteps, blank where padded.
+
+    Parameters
+    ----------
+    ds : Dataset
+    name : str
+        Name of the extractor, for the message.
+    what : str
+        What is drawn, for the message: ``"an overlay"``.
+
+    Returns
+    -------
+    DataArray
+        With a dim ``timestep``, or none.
+
+    Raises
+    ------
+    InputError
+        If there is neither, or attention still has queries.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"attention": (("sample", "key_timestep"), [[0.25, 0.75]])})
+    >>> by_timestep(ds, "attention", "an overlay").dims
+    ('sample', 'timestep')
+    """
+    array = content(ds, name, ("attribution", "attention"))
+    if "query_timestep" in array.dims:
+        raise InputError(
+            f"attention of {name!r} has queries ({array.sizes['query_timestep']}); {what} needs one value a "
+            'timestep: reduce it first, such as attrkit.reduce_attention(ds, "mean")'
+        )
+    return array.rename(key_timestep="timestep") if "key_timestep" in array.dims else array
+
+
 def blank(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     """Set padded steps, and infinities, to NaN: out of every range, and drawn blank.
 

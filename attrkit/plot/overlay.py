@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, content, datasets, only_dims, pick
+from attrkit.plot._data import Data, by_timestep, content, datasets, only_dims, pick
 from attrkit.plot._style import INK, PALE, Visuals, channel_name, check_visuals, fold_to, shorten, styled
 from attrkit.plot.draw import draw_background, draw_curve, draw_relevance_line
 from attrkit.plot.grid import add_colorbar, grey_means, label_axes, mesh_colors
@@ -131,15 +131,7 @@ def _series(found: Mapping[str, xr.Dataset]) -> xr.DataArray:
 
 def _relevance(ds: xr.Dataset, name: str, series: xr.DataArray, label: Any) -> xr.DataArray:
     """Return the relevance of one extractor for the sample and channels of the series."""
-    array = content(ds, name, ("attribution", "attention"))
-    if "query_timestep" in array.dims:
-        raise InputError(
-            f"attention of {name!r} has queries ({array.sizes['query_timestep']}); an overlay needs one value a "
-            'timestep: reduce it first, such as attrkit.reduce_attention(ds, "mean")'
-        )
-    array = only_dims(array, ("sample", "timestep", "key_timestep", "channel"), name)
-    if "key_timestep" in array.dims:
-        array = array.rename(key_timestep="timestep")
+    array = only_dims(by_timestep(ds, name, "an overlay"), ("sample", "timestep", "channel"), name)
     if array.sizes["timestep"] != series.sizes["timestep"]:
         raise InputError(
             f"{name!r} has {array.sizes['timestep']} timesteps and the series {series.sizes['timestep']}; "
