@@ -156,7 +156,8 @@ def _set_scales(ax: Axes, steps: np.ndarray) -> None:
     every = -(-len(steps) // MOST_TICKS)
     ax.xaxis.set_major_locator(FixedLocator(steps[::every].tolist()))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:.0f}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_locator(NullLocator())
 
 
 def _tolerated(ax: Axes, attrs: Mapping[str, Any], name: str, style: Mapping[str, Any]) -> Line2D:
@@ -165,13 +166,13 @@ def _tolerated(ax: Axes, attrs: Mapping[str, Any], name: str, style: Mapping[str
     line = ax.axhline(limit, **{"color": INK, "linestyle": "--", "linewidth": 0.8, "zorder": 0.9, **style})
     words = "tolerance" if name == "tolerance" else f"{limit / float(attrs['tolerance']):g} tolerances"
     ax.annotate(
-        f"{words}, {limit:g}",
+        f"{words}\n{limit:g}",
         (1, limit),
-        (-2, 1.5),
+        (3, 0),
         xycoords=ax.get_yaxis_transform(),
         textcoords="offset points",
-        ha="right",
-        va="bottom",
+        ha="left",
+        va="center",
         fontsize=6,
         color=INK,
     )

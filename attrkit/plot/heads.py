@@ -177,7 +177,7 @@ def _alike(parts: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _size(n_rows: int, n_cols: int) -> tuple[float, float]:
-    side = min(1.7, (WIDTH - 1.3) / n_cols, (HEIGHT - 0.75) / n_rows)
+    side = min(1.9, (WIDTH - 1.3) / n_cols, (HEIGHT - 0.75) / n_rows)
     return max(3.2, 1.3 + n_cols * side), max(1.55, 0.75 + n_rows * side)
 
 
@@ -203,6 +203,7 @@ def _draw(
             axes.set_xticks([])
             axes.set_yticks([])
             continue
+        axes.tick_params(labelsize=6)
         set_ticks(axes.xaxis, x, show=row == n_rows - 1)
         set_ticks(axes.yaxis, y, show=col == 0)
         if row == n_rows - 1:

@@ -55,7 +55,7 @@ def test_what_is_tolerated_is_marked():
     np.testing.assert_array_equal(lines.sel(measure="gap_share").item().get_ydata(), [0.01, 0.01])
     np.testing.assert_array_equal(lines.sel(measure="attribution_change").item().get_ydata(), [0.05, 0.05])
     words = [text.get_text() for axes in convergence(measured()).axes.values for text in axes.texts]
-    assert words == ["tolerance, 0.01", "5 tolerances, 0.05"]
+    assert words == ["tolerance\n0.01", "5 tolerances\n0.05"]
 
 
 def test_few_samples_have_a_colour_and_a_name_each():
