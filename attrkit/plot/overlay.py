@@ -174,7 +174,7 @@ def _draw(
                 words = name if resolved or "channel" not in series.dims else f"{name}, over all channels"
                 panels.keep("title", axes.set_title(fold_to(words, axes), **styles["title"]), (row, col))
         if styles["ylabel"] is not None and "channel" in series.dims:
-            words = fold(shorten(channel_name(channel), 26), 60, most=3)
+            words = fold(shorten(channel_name(channel), 26), 56, most=3)
             settings = {"rotation": 0, "ha": "right", "va": "center", **styles["ylabel"]}
             panels.keep("ylabel", panels.axes.values[row, 0].set_ylabel(words, **settings), (row, 0))
     x_labels = {(len(rows) - 1, col): x.label for col in range(len(values)) if x.label}
