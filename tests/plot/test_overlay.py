@@ -38,7 +38,7 @@ def test_a_background_leaves_the_range_to_the_series(gradient):
 def test_a_long_channel_is_written_in_a_few_lines(gradient):
     named = gradient.assign_coords(channel=["temperature [C]", "soil_temperature_level_7_to_28_cm", "sun"])
     labels = [label.get_text() for label in overlay(named).artists["ylabel"].values[:, 0]]
-    assert labels == ["temperature\n[C]", "soil_\ntemperat…l_7_\nto_28_cm", "sun"]
+    assert labels == ["temperature\n[C]", "soil_\ntemperat…l_\n7_to_28_cm", "sun"]
 
 
 def test_relevance_without_channels_shades_backgrounds_and_says_so(tree, saliency):
