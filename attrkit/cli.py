@@ -34,6 +34,9 @@ class Kind(StrEnum):
     hist = "hist"
     attention = "attention"
     overlay = "overlay"
+    tokens = "tokens"
+    heads = "heads"
+    ledger = "ledger"
 
 
 def _errors_as_text(command: Callable[..., None]) -> Callable[..., None]:

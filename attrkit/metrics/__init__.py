@@ -2,6 +2,7 @@
 
 from attrkit.metrics.agreement import agreement as agreement
 from attrkit.metrics.agreement import self_agreement as self_agreement
+from attrkit.metrics.convergence import convergence as convergence
 from attrkit.metrics.f_fidelity import f_fidelity as f_fidelity
 from attrkit.metrics.f_fidelity import random_masking as random_masking
 from attrkit.metrics.faithfulness import faithfulness as faithfulness

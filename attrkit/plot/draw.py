@@ -244,7 +244,12 @@ def draw_background(da: xr.DataArray, ax: Axes, *, x: Steps, norm: Normalize, cm
     values = np.ma.masked_invalid(peaks(da.values[None], width))
     settings = {"rasterized": True, "shading": "flat", "zorder": 0, **style}
     edges, transform = pool_steps(x, width).edges, ax.get_xaxis_transform()
-    return ax.pcolormesh(edges, [0, 1], values, norm=norm, cmap=cmap, transform=transform, **settings)
+    limits = ax.dataLim.frozen()
+    mesh = ax.pcolormesh(edges, [0, 1], values, norm=norm, cmap=cmap, transform=transform, **settings)
+    # Its heights are shares of the panel: as values, they would pull the range of a series of 1,000 hPa down to 0.
+    ax.dataLim.set(limits)
+    mesh.sticky_edges.y.clear()
+    return mesh
 
 
 def draw_corner(words: str, ax: Axes, **style: Any) -> Text:

@@ -16,7 +16,7 @@ from attrkit.plot.panels import Panels, count, label_of, make_panels, title_rows
 from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, draw_colorbar
 from attrkit.plot.size import fit
-from attrkit.plot.ticks import Steps, place, set_ticks, steps
+from attrkit.plot.ticks import OWN_LABELS, Steps, place, set_ticks, steps, twin_of
 
 VISUALS = ("mesh", "title", "row_title", "xlabel", "ylabel", "colorbar", "note")
 MOST_HEADS = 8
@@ -63,7 +63,7 @@ def attention_columns(
     ds: xr.Dataset, extractor: str, *, layer: Any = None, head: Any = None
 ) -> tuple[list[Column], str]:
     """Split attention into one matrix a layer and head, and say how many of them these are."""
-    array = only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, extractor)
+    array = _with_own_labels(only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, extractor), ds)
     for dim, labels in {"layer": layer, "head": head}.items():
         if dim in array.dims:
             array = array.isel({dim: pick(array, dim, labels)})
@@ -78,6 +78,17 @@ def attention_columns(
         columns.append(Column({"extractor": extractor, **labels}, words, data))
     most = len(columns) if head is not None or layer is not None else MOST_HEADS
     return columns[:most], count(min(most, len(columns)), len(columns), "attention head")
+
+
+def _with_own_labels(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """Give queries and keys the words, or time stamps, that each sample has of its own."""
+    for name in OWN_LABELS:
+        for dim in ("query_timestep", "key_timestep"):
+            own = ds.coords.get(name)
+            if own is not None and own.dims == ("sample", "timestep") and own.sizes["timestep"] == array.sizes.get(dim):
+                label = xr.Variable(("sample", dim), own.values, own.attrs)
+                array = array.assign_coords({twin_of(name, dim): label})
+    return array
 
 
 def label_columns(columns: Sequence[Column], *, show_name: bool) -> tuple[pd.Index, list[Column]]:

@@ -9,7 +9,7 @@ from matplotlib.patheffects import withStroke
 
 from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, one_value_a_step, only_dims, pick
-from attrkit.plot._style import Visuals, channel_name, check_visuals, fold_to, shorten, styled
+from attrkit.plot._style import Visuals, channel_name, check_visuals, fold, fold_to, shorten, styled
 from attrkit.plot.draw import STEPS_IN_A_DOT, draw_background, draw_curve, draw_relevance_line
 from attrkit.plot.grid import add_colorbar, grey_means, label_axes, mesh_colors
 from attrkit.plot.panels import Panels, count, label_of, make_panels
@@ -184,7 +184,7 @@ def _draw(
                 words = name if resolved or "channel" not in series.dims else f"{name}, over all channels"
                 panels.keep("title", axes.set_title(fold_to(words, axes), **styles["title"]), (row, col))
         if styles["ylabel"] is not None and "channel" in series.dims:
-            words = shorten(channel_name(channel), 14)
+            words = fold(shorten(channel_name(channel), 26), 56, most=3)
             settings = {"rotation": 0, "ha": "right", "va": "center", **styles["ylabel"]}
             panels.keep("ylabel", panels.axes.values[row, 0].set_ylabel(words, **settings), (row, 0))
     x_labels = {(len(rows) - 1, col): x.label for col in range(len(values)) if x.label}

@@ -140,8 +140,9 @@ def luminance(color: Any) -> float:
 
 
 def readable_on(color: Any) -> str:
-    """Return the colour of words on a coloured cell: dark on light, white on dark."""
-    return "0.1" if luminance(color) > 0.25 else "white"
+    """Return the colour of words on a coloured cell: black or white, whichever stands out more."""
+    # At this luminance both stand out alike.
+    return "black" if luminance(color) > 0.179 else "white"
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def steps(array: xr.DataArray | xr.Dataset, dim: str, *, sample: int | None = No
     dim : str
     sample : int, optional
         Position of the sample whose own labels count, where the data has a coordinate ``time`` or ``token`` of
-        shape (sample, timestep).
+        dims (sample, timestep), or ``key_token`` of dims (sample, key_timestep) and the like.
 
     Returns
     -------
@@ -68,13 +68,32 @@ def steps(array: xr.DataArray | xr.Dataset, dim: str, *, sample: int | None = No
     """
     coordinate = array[dim]
     values, attrs = array.get_index(dim).values, coordinate.attrs
-    for name in OWN_LABELS:
-        own = array.coords.get(name)
-        if sample is not None and own is not None and own.dims == ("sample", "timestep"):
-            if dim == "timestep" or (dim.endswith("_timestep") and own.sizes["timestep"] == len(values)):
-                values, attrs = own.values[sample], {"long_name": attrs.get("long_name", dim), **own.attrs}
-            break
+    own = _own_labels(array, dim) if sample is not None and dim.endswith("timestep") else None
+    if own is not None:
+        values, attrs = own.values[sample], {"long_name": attrs.get("long_name", dim), **own.attrs}
     return place(values, label=_axis_label(attrs, dim, is_date=values.dtype.kind == "M"))
+    return place(values, label=_axis_label(attrs, dim, is_date=values.dtype.kind == "M"))
+
+
+def _own_labels(array: xr.DataArray | xr.Dataset, dim: str) -> xr.DataArray | None:
+    """Return the labels that each sample has of its own along a dim; those of timesteps are those of its twins."""
+    for name in OWN_LABELS:
+        for key, axis in ((twin_of(name, dim), dim), (name, "timestep")):
+            own = array.coords.get(key)
+            if own is not None and own.dims == ("sample", axis) and own.sizes[axis] == array.sizes[dim]:
+                return own
+    return None
+
+
+def twin_of(name: str, dim: str) -> str:
+    """Return what the coordinate `name` of timesteps is called along another dim of timesteps.
+
+    Examples
+    --------
+    >>> twin_of("token", "key_timestep"), twin_of("token", "timestep")
+    ('key_token', 'token')
+    """
+    return dim.replace("timestep", name)
 
 
 def place(values: np.ndarray, *, label: str = "") -> Steps:

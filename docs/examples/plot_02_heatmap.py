@@ -2,8 +2,9 @@
 Several extractors side by side
 ===============================
 
-Two samples, three extractors. Each column has its own unit of colour, because slopes, shares of the output and weights
-have different units; the colour bar says so. Red is positive, blue negative, and white is zero in all columns.
+Two samples, three extractors. Use it first, to see when and in which channel each of them finds something. Each
+column has its own unit of colour, because slopes, shares of the output and weights have different units; the colour
+bar says so. Red is positive, blue negative, and white is zero in all columns.
 """
 
 import numpy as np

@@ -2,8 +2,9 @@
 Curves, a panel for each channel
 ================================
 
-A curve for each sample, and one y axis for all panels, so that a channel that matters little looks like it. Panels are
-small when there are many; beyond 240 the rest is left out, and the note above the panels says how many.
+A curve for each sample. Use it to read off sizes and times, which colours only hint at. There is one y axis for all
+panels, so that a channel that matters little looks like it. Panels are small when there are many; beyond 240 the rest
+is left out, and the note above the panels says how many.
 """
 
 import numpy as np

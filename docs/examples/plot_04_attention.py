@@ -2,8 +2,9 @@
 Attention matrices
 ==================
 
-Queries down, keys across: a row says how one timestep spreads its attention. A row of panels for each sample, a column
-for each head. All panels share one scale, and it starts at zero, so flat attention looks flat.
+Use it to see how a layer mixes timesteps, before any reduction. Queries down, keys across: a row says how one
+timestep spreads its attention. A row of panels for each sample, a column for each head. All panels share one scale,
+and it starts at zero, so flat attention looks flat.
 """
 
 import numpy as np

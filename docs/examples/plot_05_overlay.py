@@ -2,8 +2,9 @@
 Relevance on the series itself
 ==============================
 
-The input as it was, with its dates, coloured by relevance. An extractor with channels colours the line; one without
-shades the background of all channels alike, and says so. Look for colour where the series does something.
+The input as it was, with its dates, coloured by relevance. Use it to show readers who know the series where the model
+looked. An extractor with channels colours the line; one without shades the background of all channels alike, and says
+so. Look for colour where the series does something.
 """
 
 import numpy as np

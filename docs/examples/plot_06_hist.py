@@ -2,8 +2,9 @@
 How values are distributed
 ==========================
 
-A panel for each extractor, with axes of its own. Signed values have a range symmetric about zero. Look for how much of
-the mass is close to zero, and for tails on one side.
+A panel for each extractor, with axes of its own. Use it over many samples, to see how concentrated an extractor is
+and whether a few values set its scale. Signed values have a range symmetric about zero. Look for how much of the mass
+is close to zero, and for tails on one side.
 """
 
 import numpy as np

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.dates import date2num
 
 from attrkit.errors import InputError
 from attrkit.plot import attention
@@ -120,3 +121,19 @@ def test_marginals_are_left_out_and_refused(weights, weighted):
         attention(weights, marginals="sum")
     with pytest.raises(InputError, match="marginals=True, but this attention has no queries; accepted is False"):
         attention(weighted, marginals=True)
+
+
+def test_words_and_time_stamps_of_each_sample_are_on_its_axes(weights, weighted):
+    words = np.array([[f"{sample}{i}" for i in range(12)] for sample in "abcd"], dtype=object)
+    own = weights.assign_coords(token=(("sample", "timestep"), words))
+    panels = attention(own, samples=["b", "d"], head=0, figsize=(7, 7))
+    panels.figure.draw_without_rendering()
+    for sample in "bd":
+        axes = panels.axes.sel(sample=sample).item()
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert labels
+        assert all(label.startswith(sample) for label in labels)
+    stamps = np.datetime64("2025-01-01") + np.arange(12) + 100 * np.arange(4)[:, None]
+    own = weighted.assign_coords(time=(("sample", "timestep"), stamps.astype("datetime64[ns]")))
+    low, high = attention(own, samples="c").axes.item().get_xlim()
+    np.testing.assert_allclose([low, high], date2num(stamps[2, [0, -1]]) + np.array([-0.5, 0.5]))

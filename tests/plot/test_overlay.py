@@ -28,6 +28,21 @@ def test_a_background_is_shaded_by_relevance_behind_the_series(gradient):
     assert line.get_zorder() > mesh.get_zorder()
 
 
+def test_a_background_leaves_the_range_to_the_series(gradient):
+    far = gradient.assign(input=gradient["input"] + 1000)
+    for kind in ("line", "background"):
+        low, high = overlay(far, channels="sun", kind=kind).axes.item().get_ylim()
+        series = far["input"].sel(sample="a", channel="sun")
+        assert float(series.min()) - 2 < low < float(series.min())
+        assert float(series.max()) < high < float(series.max()) + 2
+
+
+def test_a_long_channel_is_written_in_a_few_lines(gradient):
+    named = gradient.assign_coords(channel=["temperature [C]", "soil_temperature_level_7_to_28_cm", "sun"])
+    labels = [label.get_text() for label in overlay(named).artists["ylabel"].values[:, 0]]
+    assert labels == ["temperature\n[C]", "soil_\ntemperat…l_\n7_to_28_cm", "sun"]
+
+
 def test_relevance_without_channels_shades_backgrounds_and_says_so(tree, saliency):
     panels = overlay(tree, samples="a")
     for channel in panels.axes["channel"].values:
