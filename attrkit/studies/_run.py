@@ -92,17 +92,23 @@ def _of_seed(steps: Steps, asked: Asked, tests: Tests, trained: Trained) -> Expl
     if results.keys() <= set(CONTROLS):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise RefusedError(f"no extractor holds for the model of seed {seed}. {reasons}")
+    found: dict[str, tuple[xr.Dataset, str]] = {}
     for name, (test, options) in tests.items():
         if test.about == "seeds":
             continue
+        before = {one: found[one] for one in test.after if one in found}
 
-        def ask(test: Test = test, options: dict[str, Any] = options) -> xr.Dataset:
+        def ask(test: Test = test, options: dict[str, Any] = options, before: Any = before) -> xr.Dataset:
             load, threshold = partial(trained.adapter, weights), model.attrs["threshold"]
-            return test.run(Case(load, seed, results, question, threshold, asked), **options)
+            earlier = {one: ds for one, (ds, _) in before.items()}
+            return test.run(Case(load, seed, results, question, threshold, earlier, asked), **options)
 
         known = [keys[one] for one in results] if test.about == "results" else []
+        known += [key for _, key in before.values()]
         depends = [*of_samples, describe_value(test.run), describe_value(options), describe_value(asked.how), known]
-        steps.run(f"{place}/{name}", depends, ask)
+        ds, key = steps.run(f"{place}/{name}", depends, ask)
+        if not was_refused(ds):
+            found[name] = ds, key
     return Explained(results, keys)
 
 
