@@ -83,13 +83,16 @@ def factory(encoder: str) -> Callable[[np.ndarray, np.ndarray, int], Any]:
 
     def train(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
         keras.utils.set_random_seed(seed)
-        mixing = encoder == "mixing"
-        hidden = layers.Bidirectional(layers.GRU(24, return_sequences=True)) if mixing else layers.Dense(48, "tanh")
+        if encoder == "mixing":
+            hidden = layers.Bidirectional(layers.GRU(24, return_sequences=True), name="encoder")
+        else:
+            # Each timestep by itself.
+            hidden = layers.Dense(48, "tanh", name="encoder")
         model = keras.Sequential(
             [
                 layers.Input(x.shape[1:]),
                 layers.Masking(name="padding"),
-                hidden if mixing else layers.TimeDistributed(hidden, name="encoder"),
+                hidden,
                 SeqWeightedAttention(name="attention"),
                 layers.Dense(int(y.max()) + 1, activation="softmax", name="classes"),
             ]

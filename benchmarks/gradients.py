@@ -20,13 +20,10 @@ import numpy as np
 from common import by_hand
 from common.models import FRAMEWORKS, MODELS, adapted, model_of, samples_of
 from common.reference import largest_difference, reference, values_of
-from common.report import arguments, report
-from common.timing import Timing, interleaved, ratio
+from common.report import arguments, report, settling
+from common.timing import Timing, interleaved, ratio, settle
 
 import attrkit
-
-SETTLING = 4
-"""Calls before any that is timed: batch sizes, and XLA, are tried out on the work itself."""
 
 
 def main() -> None:
@@ -39,6 +36,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--check", action="store_true", help="hold results against float64 on the processor first")
+    settling(parser)
     chosen = parser.parse_args()
     if chosen.framework.startswith("keras-"):
         os.environ["KERAS_BACKEND"] = chosen.framework.removeprefix("keras-")
@@ -108,8 +106,7 @@ def contest(
             "forward and backward alone": by_hand.ceiling(form, x, batch),
         }
         # What is tried out on the work itself is, before any clock runs.
-        for _ in range(SETTLING):
-            extract(given)
+        settle(functools.partial(extract, given), chosen.settle)
         timings = interleaved(runs, chosen.repeats)
         # By now all is compiled; what compiled it were the calls that were checked.
         timings["attrkit"].first = first

@@ -22,13 +22,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from common.models import model_of, samples_of
 from common.reference import largest_difference, reference, values_of
-from common.report import arguments, machine, report
-from common.timing import clock, interleaved, ratio
+from common.report import arguments, machine, report, settling
+from common.timing import clock, interleaved, ratio, settle
 
 import attrkit
-
-SETTLING = 2
-"""Calls of attrkit before any that is timed: batch sizes, and XLA, are tried out on the work itself."""
 
 TOLERANCE = 1e-3
 
@@ -43,6 +40,7 @@ def main() -> None:
     parser.add_argument("--torch-python", help="interpreter of an environment with attrkit, torch and Captum")
     parser.add_argument("--only", choices=("keras", "torch"), default="keras", help="what this interpreter has")
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
+    settling(parser)
     chosen = parser.parse_args()
     rows = keras_rows(chosen) if chosen.only == "keras" else torch_rows(chosen)
     versions = machine()["versions"]
@@ -74,7 +72,7 @@ def in_torch(chosen: argparse.Namespace) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rows.json")
         words = ["--only", "torch", "--rows", str(file), "--batches", *map(str, chosen.batches)]
-        for option in ("repeats", "samples", "steps", "timesteps", "channels"):
+        for option in ("repeats", "samples", "steps", "timesteps", "channels", "settle"):
             words += [f"--{option}", str(getattr(chosen, option))]
         subprocess.run([chosen.torch_python, __file__, *words], check=True)
         return json.loads(file.read_text(encoding="utf-8"))
@@ -156,8 +154,7 @@ def contest(
     for (by, _), run in runs.items():
         # These are the calls that compile.
         first[by], _ = clock(functools.partial(check, by, run))
-    for _ in range(SETTLING):
-        runs["attrkit", "default"]()
+    settle(runs["attrkit", "default"], chosen.settle)
     for by, make in (("attrkit", own), (name, theirs)):
         batch = fastest(make, chosen.batches)
         best = f"{by}, best batch"

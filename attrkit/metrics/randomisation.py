@@ -15,6 +15,7 @@ from attrkit.explained import explain_inputs
 from attrkit.extract import compare
 from attrkit.layers import match_layers
 from attrkit.method import OUTPUT
+from attrkit.metrics._built_alike import as_one_model
 from attrkit.metrics._held_out import predictions_of, read_split, score_name, scores_of
 from attrkit.metrics._items import attributes
 from attrkit.metrics._redrawn import DRAW, by_layer, in_order_of_calls, redrawn
@@ -235,14 +236,15 @@ def data_randomisation(
     if not changed:
         raise InputError(f"the {len(labels)} labels of train are the same when they are shuffled; there must be two")
     values = array.values
-    true = model_factory(values.copy(), labels.copy(), seed) if model is None else model
+    true = adapt(model_factory(values.copy(), labels.copy(), seed) if model is None else model)
     batch_size = asked.get("batch_size")
     # All that is asked of one model comes before the next is trained: a factory may clear what Keras holds.
     first = as_datasets(compare(true, inputs, methods, seed=seed, **asked))
     fits = [scores_of(predictions_of(true, values, batch_size), labels, threshold)]
-    shuffled = model_factory(values.copy(), labels[order], seed)
-    after = as_datasets(compare(shuffled, inputs, methods, seed=seed, **_of_trained(first, asked)))
-    fits.append(scores_of(predictions_of(shuffled, values, batch_size), labels[order], threshold))
+    new = adapt(model_factory(values.copy(), labels[order], seed))
+    with as_one_model(true, new, values) as shuffled:
+        after = as_datasets(compare(shuffled, inputs, methods, seed=seed, **_of_trained(first, asked)))
+        fits.append(scores_of(predictions_of(shuffled, values, batch_size), labels[order], threshold))
     options = {"metrics": metrics, "channels": channels, "attention": attention, "k": k, "absolute": absolute}
     result = _likeness(first, after, options)
     result["prediction_change"] = ("sample", _moved(first, after), {"units": OUTPUT})

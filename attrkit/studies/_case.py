@@ -56,6 +56,8 @@ class Case:
         What was asked of every extractor: ``target``, ``baseline`` and ``logits``, as `attrkit.extract` takes them.
     threshold : float
         For classes and a model of one output: what is above it is class 1.
+    found : dict of str to Dataset
+        What earlier tests have found that this one takes.
     asked : Asked
         What is the same for all seeds: ``train``, ``test`` and ``explained`` data, the ``factory``, ``how`` results are
         brought to one shape.
@@ -66,6 +68,7 @@ class Case:
     results: dict[str, xr.Dataset]
     question: dict[str, Any]
     threshold: float
+    found: dict[str, xr.Dataset]
     asked: Asked
 
     @property

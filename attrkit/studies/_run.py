@@ -19,7 +19,7 @@ from attrkit.studies._outputs import are_shares
 from attrkit.studies._splits import Split
 from attrkit.studies._steps import REFUSED, Steps, was_refused
 from attrkit.studies._tests import Test
-from attrkit.studies._trained import Trained
+from attrkit.studies._trained import Trained, Trainer
 
 Tests = Mapping[str, tuple[Test, dict[str, Any]]]
 
@@ -40,7 +40,8 @@ def run_steps(steps: Steps, asked: Asked, tests: Tests, seeds: list[int]) -> Non
         If no model passes the gate.
     """
     steps.run("data", [asked.rows.tolist()], lambda: _data_of(asked.explained))
-    found = {seed: _of_seed(steps, asked, tests, seed) for seed in seeds}
+    trainer = Trainer(asked.factory, asked.train)
+    found = {seed: _of_seed(steps, asked, tests, Trained(trainer, seed)) for seed in seeds}
     passed = {seed: explained for seed, explained in found.items() if explained is not None}
     if not passed:
         raise RefusedError(
@@ -62,9 +63,9 @@ def count_steps(asked: Asked, tests: Tests, seeds: list[int]) -> int:
     return 1 + of_all + len(seeds) * (2 + len(asked.methods) + len(tests) - of_all)
 
 
-def _of_seed(steps: Steps, asked: Asked, tests: Tests, seed: int) -> Explained | None:
+def _of_seed(steps: Steps, asked: Asked, tests: Tests, trained: Trained) -> Explained | None:
     """Train, gate, explain and test; None for a model that does not pass."""
-    trained = Trained(asked.factory, asked.train, seed)
+    seed = trained.seed
     place = f"seeds/{seed}"
     weights, key = steps.run(f"{place}/weights", [seed], trained.train, needed=True)
     model, _ = steps.run(f"{place}/model", [key, asked.gate], lambda: _judged(trained, weights, asked), needed=True)
@@ -91,17 +92,23 @@ def _of_seed(steps: Steps, asked: Asked, tests: Tests, seed: int) -> Explained |
     if results.keys() <= set(CONTROLS):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise RefusedError(f"no extractor holds for the model of seed {seed}. {reasons}")
+    found: dict[str, tuple[xr.Dataset, str]] = {}
     for name, (test, options) in tests.items():
         if test.about == "seeds":
             continue
+        before = {one: found[one] for one in test.after if one in found}
 
-        def ask(test: Test = test, options: dict[str, Any] = options) -> xr.Dataset:
+        def ask(test: Test = test, options: dict[str, Any] = options, before: Any = before) -> xr.Dataset:
             load, threshold = partial(trained.adapter, weights), model.attrs["threshold"]
-            return test.run(Case(load, seed, results, question, threshold, asked), **options)
+            earlier = {one: ds for one, (ds, _) in before.items()}
+            return test.run(Case(load, seed, results, question, threshold, earlier, asked), **options)
 
         known = [keys[one] for one in results] if test.about == "results" else []
+        known += [key for _, key in before.values()]
         depends = [*of_samples, describe_value(test.run), describe_value(options), describe_value(asked.how), known]
-        steps.run(f"{place}/{name}", depends, ask)
+        ds, key = steps.run(f"{place}/{name}", depends, ask)
+        if not was_refused(ds):
+            found[name] = ds, key
     return Explained(results, keys)
 
 

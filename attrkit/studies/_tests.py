@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
+from attrkit.attention.reduce import reduce_attention
 from attrkit.errors import InputError, RefusedError
 from attrkit.extract import extract
 from attrkit.metrics import (
@@ -32,10 +33,13 @@ class Test(NamedTuple):
     run : callable
     about : {"model", "results", "seeds"}
         The model of one seed; what extractors say of it; what they say of the models of all seeds.
+    after : tuple of str
+        Tests of the same seed whose findings it takes, where they are part of the study and were not refused.
     """
 
     run: Callable[..., xr.Dataset]
     about: str
+    after: tuple[str, ...] = ()
 
 
 def _agreement(case: Case, *, n_random: int = 20, **options: Any) -> xr.Dataset:
@@ -81,8 +85,22 @@ def _diagnostic(case: Case, **options: Any) -> xr.Dataset:
     splits = asked.train, asked.explained
     own = [extract(case.model, split.inputs, "attention", **asked.quiet) for split in splits]
     train, test = ((split.inputs, split.labels) for split in splits)
+    weights: dict[str, tuple[Any, Any]] = {"model": (own[0], own[1])}
+    adversaries = case.found.get("adversarial_training")
+    if adversaries is not None and "train_weight" in adversaries:
+        for penalty in adversaries["lambda_"].values:
+            found = adversaries.sel(lambda_=penalty, drop=True)
+            on_train = found["train_weight"].rename(train_sample="sample")
+            weights[f"adversary {penalty:g}"] = on_train, _one_a_timestep(found["attention"], how)
     given = {"seeds": [case.seed], **reduction, "show_progress": False, **options}
-    return diagnostic(train, test, {"model": (own[0], own[1])}, **given).isel(seed=0, drop=True)
+    return diagnostic(train, test, weights, **given).isel(seed=0, drop=True)
+
+
+def _one_a_timestep(attention: xr.DataArray, how: Mapping[str, Any]) -> xr.DataArray:
+    """Bring the weights of one layer to one a timestep, as they are wherever a study compares attention."""
+    query = how["attention"] if "query_timestep" in attention.dims else "mean"
+    head = how["head"] if "head" in attention.dims else None
+    return reduce_attention(xr.Dataset({"attention": attention}), query, head=head)["attribution"]
 
 
 def _adversarial_training(
@@ -90,7 +108,15 @@ def _adversarial_training(
 ) -> xr.Dataset:
     train, given = case.asked.train.inputs, {"layer": case.asked.how["layer"], "seed": case.seed}
     asked = {**given, "epochs": epochs, "show_progress": False, **options}
-    return adversarial_training(case.model, train, lambdas=lambdas, test=case.inputs, **asked)
+    found = adversarial_training(case.model, train, lambdas=lambdas, test=case.inputs, on_train=True, **asked)
+    weights, how = found["train_attention"], case.asked.how
+    # All queries of all training samples would be more than all else that a study keeps.
+    found = found.drop_vars("train_attention")
+    if "query_timestep" in weights.dims and how["attention"] is None:
+        return found
+    each = [_one_a_timestep(own.rename(train_sample="sample"), how) for own in weights]
+    reduced = xr.concat(each, dim=weights["lambda_"]).rename(sample="train_sample")
+    return found.assign(train_weight=reduced.assign_attrs(weights.attrs))
 
 
 def _parameter_randomisation(case: Case, *, how: Sequence[str] = HOW, **options: Any) -> xr.Dataset:
@@ -120,7 +146,7 @@ TESTS = {
     "adversarial": Test(_adversarial, "model"),
     "uniform_training": Test(_uniform_training, "model"),
     "adversarial_training": Test(_adversarial_training, "model"),
-    "diagnostic": Test(_diagnostic, "model"),
+    "diagnostic": Test(_diagnostic, "model", after=("adversarial_training",)),
     "faithfulness": Test(_faithfulness, "results"),
     "ground_truth": Test(_ground_truth, "results"),
     "parameter_randomisation": Test(_parameter_randomisation, "results"),

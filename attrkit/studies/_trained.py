@@ -12,9 +12,32 @@ from attrkit.adapters._names import names_anew
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import difference_of
 from attrkit.errors import AttrkitWarning, RefusedError, StoreError
+from attrkit.metrics._built_alike import take_weights
 from attrkit.studies._splits import Split
 
 _NAMES = "weights"
+
+
+class Trainer:
+    """Trains models, of one factory on the same data.
+
+    One that is built as the first was is the first, with other weights: what was compiled for it need not be again.
+    """
+
+    def __init__(self, factory: Callable[..., Any], train: Split) -> None:
+        self._factory, self._train = factory, train
+        self._first: Adapter | None = None
+
+    def model_of(self, seed: int) -> Adapter:
+        """Return a new trained model; that of the call before is another from then on."""
+        # Copies, since a factory may do with its arguments what it likes.
+        with names_anew():
+            new = adapt(self._factory(self._train.inputs.values.copy(), self._train.labels.copy(), seed))
+        if self._first is None:
+            self._first = new
+        elif take_weights(self._first, new, self._train.inputs.values):
+            return self._first
+        return new
 
 
 class Trained:
@@ -23,13 +46,13 @@ class Trained:
     Training alone does not give the same model again on every machine: sums are taken in another order.
     """
 
-    def __init__(self, factory: Callable[..., Any], train: Split, seed: int) -> None:
-        self._factory, self._train, self.seed = factory, train, seed
+    def __init__(self, trainer: Trainer, seed: int) -> None:
+        self._trainer, self.seed = trainer, seed
         self._adapter: Adapter | None = None
 
     def train(self) -> xr.Dataset:
         """Train, and return the weights; nothing of a function, which has none that are known."""
-        self._adapter = self._new()
+        self._adapter = self._trainer.model_of(self.seed)
         try:
             state = self._adapter.state()
         except RefusedError as err:
@@ -44,16 +67,11 @@ class Trained:
     def adapter(self, weights: xr.Dataset) -> Adapter:
         """Return the trained model; `weights` is what `train` returned, in this process or in another one."""
         if self._adapter is None:
-            self._adapter = self._new()
+            self._adapter = self._trainer.model_of(self.seed)
             if weights.data_vars:
                 # A folder has no order of its own.
                 self._put_back([weights[key].values for key in sorted(map(str, weights.data_vars))])
         return self._adapter
-
-    def _new(self) -> Adapter:
-        # Copies, since a factory may do with its arguments what it likes.
-        with names_anew():
-            return adapt(self._factory(self._train.inputs.values.copy(), self._train.labels.copy(), self.seed))
 
     def _put_back(self, known: list[np.ndarray]) -> None:
         """Give the model weights of the same shapes, in order."""

@@ -34,6 +34,7 @@ def adversarial_training(
     *,
     lambdas: Sequence[float],
     test: Any = None,
+    on_train: bool = False,
     start: str = "fresh",
     epochs: int = 80,
     learning_rate: float = 0.01,
@@ -64,6 +65,8 @@ def adversarial_training(
         answers alone.
     test : optional
         Inputs to report on, if not those that the adversaries are trained on.
+    on_train : bool, default False
+        With `test`, return the adversaries' weights for the inputs that they are trained on, too.
     start : {"fresh", "base"}, default "fresh"
         What an adversary starts with: parameters drawn anew, each array from a normal distribution of the mean and
         the standard deviation of the base's; or the base's, moved by a hundredth of their size, because at the base
@@ -88,7 +91,8 @@ def adversarial_training(
         ``jensen_shannon``, the divergence between both models' weights in bits, mean over heads and real queries, at
         most 1; ``output_change``, how far the adversary's answer is, in the measure that its attribute says;
         ``attention``, the adversary's weights, and ``adversary_prediction``. ``loss`` (``lambda_``, epoch): mean over
-        the samples trained on, each as it was before its step; ``prediction`` and ``largest_weight`` of the base.
+        the samples trained on, each as it was before its step; ``prediction`` and ``largest_weight`` of the base. With
+        `on_train`, ``train_attention`` (``lambda_``, train_sample, ...).
 
     Raises
     ------
@@ -120,6 +124,8 @@ def adversarial_training(
         raise InputError(f"learning_rate must be a number above 0, got {learning_rate!r}")
     if test is None and test_mask is not None:
         raise InputError("test_mask= is of the inputs that test= gives; leave it out, or give both")
+    if test is None and on_train:
+        raise InputError("without test= all that is returned is of the inputs trained on; leave on_train= out")
     how: dict[str, Any] = {"layer": layer, "batch_size": None, "show_progress": False}
     own = read_layer(model, inputs, mask=mask, **how)
     own.asked.check_gradient()
@@ -134,11 +140,16 @@ def adversarial_training(
         for penalty in penalties:
             training = _Training(own, first, penalty=penalty, batch_size=batch_size)
             losses.append(training.run(epochs, float(learning_rate), seed, bar))
-            reports.append(_report(held_out))
+            report = _report(held_out)
+            if on_train:
+                report["train_attention"] = _adversary_of(own)[1].rename(sample="train_sample")
+            reports.append(report)
     found = xr.concat(reports, dim=xr.DataArray(penalties, dims="lambda_", name="lambda_"))
     found["lambda_"].attrs = {"long_name": "worth of divergence"}
     found["loss"] = (("lambda_", "epoch"), np.stack(losses), {"long_name": "mean loss"})
     coords = {"sample": held_out.labels, "epoch": np.arange(1, epochs + 1)}
+    if on_train:
+        coords["train_sample"] = own.labels
     return (
         found.assign(xr.Dataset(held_out.described()))
         .assign_coords(coords)
@@ -257,19 +268,25 @@ def _of_samples(model: Adapter, samples: np.ndarray) -> Adapter:
     return model.asking(replace(model.question, context=context))
 
 
-def _report(base: AttentionLayer) -> xr.Dataset:
-    """Return what the model, which holds an adversary now, gives beside what the base gave."""
+def _adversary_of(base: AttentionLayer) -> tuple[np.ndarray, xr.DataArray]:
+    """Return predictions and weights of the adversary that the model holds now."""
     prediction, readings = base.asked.read(base.x, _readers_of(base))
     weights = only_call(base.path, readings[base.path])["attention"]
+    about = {"long_name": "attention weight of the adversary", "units": "1"}
+    return prediction, xr.DataArray(weights, dims=default_dims("attention", weights.ndim), attrs=about)
+
+
+def _report(base: AttentionLayer) -> xr.Dataset:
+    """Return what the model, which holds an adversary now, gives beside what the base gave."""
+    prediction, weights = _adversary_of(base)
     measure = measure_of(base.prediction)
-    (own, _), (others, _) = (real_shares(values.astype(float), base.real) for values in (base.weights, weights))
+    (own, _), (others, _) = (real_shares(values.astype(float), base.real) for values in (base.weights, weights.values))
     divergence = mean_over_rows(divergence_of_rows(others, own), base.queries)
-    dims = default_dims("attention", weights.ndim)
     return xr.Dataset(
         {
             "jensen_shannon": ("sample", divergence, {"long_name": "Jensen-Shannon divergence", "units": "bit"}),
             "output_change": ("sample", apart(prediction, base.prediction, measure), {"long_name": measure}),
-            "attention": (dims, weights, {"long_name": "attention weight of the adversary", "units": "1"}),
+            "attention": weights,
             "adversary_prediction": (("sample", "output"), prediction),
         }
     )

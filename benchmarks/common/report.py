@@ -69,6 +69,13 @@ def arguments(doc: str, *, repeats: int = 5) -> argparse.ArgumentParser:
     return parser
 
 
+def settling(parser: argparse.ArgumentParser) -> None:
+    """Let the user say how long attrkit works before it is timed."""
+    parser.add_argument(
+        "--settle", type=float, default=0.0, help="seconds of work before any is timed; torch.compile is tried after 90"
+    )
+
+
 def report(
     name: str,
     title: str,

@@ -32,6 +32,18 @@ class Timing:
         }
 
 
+SETTLING = 4
+"""Calls before any that is timed."""
+
+
+def settle(run: Callable[[], object], seconds: float) -> None:
+    """Call it until what attrkit tries out on the work itself has been tried: a few times, and for so many seconds."""
+    began, calls = time.perf_counter(), 0
+    while calls < SETTLING or time.perf_counter() - began < seconds:
+        run()
+        calls += 1
+
+
 def clock(run: Callable[[], object]) -> tuple[float, float]:
     """Return seconds on the clock and of all processors; `run` returns when its results are there."""
     started, cpu = time.perf_counter(), time.process_time()

@@ -44,12 +44,14 @@ def test_every_test_of_a_study_holds_for_torch(tmp_path):
         "permutation": {"n_permutations": 4},
         "adversarial": {"n_steps": 10, "n_starts": 1},
         "uniform_training": {},
+        "adversarial_training": {"lambdas": [0.0, 0.1], "epochs": 2},
+        "diagnostic": {"max_iterations": 200},
         "faithfulness": {"shares": [0.2, 0.5], "n_random": 2},
         "parameter_randomisation": {"how": ["cascading"]},
         "data_randomisation": {},
         "seed_variance": {},
     }
-    asked = {"seeds": [0, 1], "n_samples": 12, "tests": tests, "show_progress": False}
+    asked = {"seeds": [0, 1], "n_samples": 12, "tests": tests, "attention": "mean", "show_progress": False}
     tree = attrkit.study(train, data, store=tmp_path / "s.zarr", **asked)
     steps = tree["steps"].to_dataset()
     assert not steps["refused"].astype(bool).any(), steps["refused"].values
@@ -59,6 +61,11 @@ def test_every_test_of_a_study_holds_for_torch(tmp_path):
         values = [array for array in tree[name].data_vars.values() if "sample" in array.dims]
         assert values, name
     assert (tree["adversarial"]["output_change"] <= 0.01).all()
+    # Adversaries' weights for the samples that a model without context is trained on, one a timestep.
+    adversaries, given = tree["adversarial_training"]["train_weight"], tree["diagnostic"]["correct"]
+    assert dict(adversaries.sizes) == {"seed": 2, "lambda_": 2, "train_sample": 60, "timestep": 6}
+    np.testing.assert_allclose(adversaries.sum("timestep"), 1, atol=1e-5)
+    assert given["attention"].values.tolist() == ["model", "adversary 0", "adversary 0.1", "uniform", "learned"]
     # Queries, keys and values are drawn too.
     layers = tree["parameter_randomisation"]["layer"].values.tolist()
     assert layers == ["classes", "attention.out_proj", "attention", "encoder"]

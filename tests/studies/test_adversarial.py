@@ -5,18 +5,19 @@ from scipy.spatial.distance import jensenshannon
 import attrkit
 from attrkit.attention.impose import explain_weights
 from attrkit.errors import InputError
-from attrkit.studies.adversarial import _jensen_shannon, _slope_of_divergence, adversarial_attention
+from attrkit.studies._weights import divergence_of_rows
+from attrkit.studies.adversarial import _slope_of_divergence, adversarial_attention
 
 
 def test_the_divergence_and_its_slope():
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(5), size=(2, 4))
-    np.testing.assert_allclose(_jensen_shannon(p, q), jensenshannon(p, q, base=2, axis=1) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(divergence_of_rows(p, q), jensenshannon(p, q, base=2, axis=1) ** 2, rtol=1e-12)
     step = 1e-6 * rng.normal(size=p.shape)
-    change = _jensen_shannon(p + step, q) - _jensen_shannon(p - step, q)
+    change = divergence_of_rows(p + step, q) - divergence_of_rows(p - step, q)
     # Off the plane where rows sum to 1 the function has a slope of its own, the same for all keys.
     step -= step.mean(1, keepdims=True)
-    change = _jensen_shannon(p + step, q) - _jensen_shannon(p - step, q)
+    change = divergence_of_rows(p + step, q) - divergence_of_rows(p - step, q)
     np.testing.assert_allclose(2 * (_slope_of_divergence(p, q) * step).sum(1), change, rtol=1e-4)
 
 

@@ -139,6 +139,13 @@ def test_other_inputs_are_reported_on_and_padding_is_left_out(classifier, x):
     expected = [rows[i, : 4 if i < 2 else 6].mean() for i in range(5)]
     np.testing.assert_allclose(found["jensen_shannon"].sel(lambda_=0.1), expected, atol=1e-5)
     assert found.attrs["reported_on"] == "other inputs"
+    again = adversarial_training(
+        classifier, x[:5], lambdas=[0.1], test=x[3:], on_train=True, start="base", epochs=3, batch_size=2, **QUIET
+    )
+    np.testing.assert_array_equal(again["attention"], found["attention"])
+    alone = adversarial_training(classifier, x[:5], lambdas=[0.1], start="base", epochs=3, batch_size=2, **QUIET)
+    on_train = again["train_attention"].rename(train_sample="sample")
+    np.testing.assert_allclose(on_train, alone["attention"], atol=1e-6)
 
 
 def test_the_model_is_put_back_when_training_fails(weighted, x):
@@ -157,6 +164,7 @@ def test_bad_options(weighted, x):
         ({"lambdas": [1], "start": "warm"}, "start='warm' is not known"),
         ({"lambdas": [1], "learning_rate": 0}, "learning_rate must be a number above 0"),
         ({"lambdas": [1], "test_mask": x}, "test_mask= is of the inputs that test= gives"),
+        ({"lambdas": [1], "on_train": True}, "leave on_train= out"),
     ):
         with pytest.raises(InputError, match=said):
             adversarial_training(weighted, x, **options, **QUIET)
