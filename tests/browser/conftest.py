@@ -1,0 +1,31 @@
+"""Pages in Chromium, for the lane ``browser``; in other lanes nothing is collected."""
+
+import os
+import shutil
+
+import pytest
+
+collect_ignore_glob = [] if "ATTRKIT_BROWSER" in os.environ else ["test_*.py"]
+
+# Without what calls its makers: the tests count the requests of the page.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "no chromium on this machine; apt-get install chromium"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        yield launched
+        launched.close()
