@@ -1,5 +1,6 @@
 """What a page shows of results: series, strips and matrices of numbers, all of the same samples and timesteps."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from attrkit.schema import COORDINATES
 
 MOST_SAMPLES = 50
 MOST_CHANNELS = 12
-MOST_HEADS = 8
+MOST_HEADS = 16
 """What a page holds unless the user names more: it is sent by mail, and read on a screen."""
 
 STRIP = ("sample", "timestep", "channel")
@@ -233,15 +234,22 @@ def _strip(name: str, array: xr.DataArray, chosen: np.ndarray, note: str) -> Str
 
 
 def _matrices(found: Mapping[str, xr.Dataset], taken: Mapping[str, np.ndarray]) -> tuple[list[Matrix], list[str]]:
+    """Return attention of every layer and head; where there is too much of it, of the last layer."""
     matrices, notes = [], []
     for name, ds in found.items():
         if "attention" not in ds or "query_timestep" not in ds["attention"].dims:
             continue
-        columns, note = attention_columns(ds.isel(sample=taken[name]), name)
-        notes.append(f"{note} of {name}" if note else "")
-        for column in columns[:MOST_HEADS]:
+        own = ds.isel(sample=taken[name])
+        # Of the whole dataset: time stamps of a sample's own are not among the coordinates of attention.
+        queries, keys = _places(own, "query_timestep"), _places(own, "key_timestep")
+        every = {dim: own.get_index(dim).tolist() for dim in ("layer", "head") if dim in own["attention"].dims}
+        total = math.prod(map(len, every.values()))
+        if total > MOST_HEADS:
+            every = {dim: labels[-1:] if dim == "layer" else labels[:MOST_HEADS] for dim, labels in every.items()}
+        columns, _ = attention_columns(own, name, **every)
+        notes.append(f"{count(len(columns), total, 'attention head')} of {name}" if len(columns) < total else "")
+        for column in columns:
             weights = column.data.transpose("sample", "query_timestep", "key_timestep")
-            queries, keys = _places(weights, "query_timestep"), _places(weights, "key_timestep")
             label = f"{name}, {column.title}" if column.title else name
             is_time = weights.sizes["key_timestep"] == ds.sizes.get("timestep")
             matrices.append(Matrix(label, weights.values.astype(np.float32), queries, keys, is_time))

@@ -9,6 +9,9 @@ from attrkit.report._contents import Contents
 LEFT = 132
 """Dots left of every panel, for names of channels: so that all have one time axis."""
 
+MARK = "#00a36c"
+"""Of lines that mark where a reader points: seen on paper as on every colour of both scales."""
+
 TOOLS = ("xbox_zoom", "xpan", "xwheel_zoom", "reset", "save")
 
 
@@ -39,7 +42,7 @@ def figures(contents: Contents) -> dict[str, Any]:
     time = Range1d(0, 1, name="time")
     panels = []
     if contents.series is not None:
-        panel = _panel("series", "input", time, contents.places[0])
+        panel = _panel("series", "input, each channel from its least to its largest value", time, contents.places[0])
         panel.multi_line("xs", "ys", line_width=1.2, source=_source(xs=[], ys=[]))
         panels.append(panel)
     if contents.strips:
@@ -66,8 +69,10 @@ def figures(contents: Contents) -> dict[str, Any]:
         toolbar_location="above",
         toolbar_options={"logo": None},
     )
-    # To zoom is what a drag is for; merged, the tools have no order of their own.
+    # To zoom is what a drag is for: in the toolbar that all share, and in those of the panels, which are hidden.
     layout.toolbar.active_drag = next(tool for tool in layout.toolbar.tools if isinstance(tool.tools[0], BoxZoomTool))
+    for panel in panels:
+        panel.toolbar.active_drag = next((tool for tool in panel.tools if isinstance(tool, BoxZoomTool)), None)
     item: dict[str, Any] = json_item(layout)
     return item
 
@@ -104,7 +109,8 @@ def _panel(name: str, title: str, x_range: Any, x: Steps, *, y: Steps | None = N
         axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
     for dimension in ("height", "width"):
-        panel.add_layout(Span(location=0, dimension=dimension, line_width=1, visible=False, name=f"{name}-{dimension}"))
+        look = {"line_color": MARK, "line_width": 1.5, "visible": False}
+        panel.add_layout(Span(location=0, dimension=dimension, name=f"{name}-{dimension}", **look))
     return panel
 
 

@@ -63,7 +63,9 @@ def agreement_table(found: Mapping[str, xr.Dataset]) -> Table | str:
                 cells.append(_number(float(alike[name].sel(pair).item())))
                 continue
             at = bounds[name].sel(pair)
-            cells.append(with_interval(*(float(at[key]) for key in ("estimate", "low", "high"))) or "undefined")
+            cells.append(
+                with_interval(*(round(float(at[key]), 3) for key in ("estimate", "low", "high"))) or "undefined"
+            )
         rows.append(cells)
     n = alike.sizes["sample"]
     means = "One sample" if one else f"Means over {n:,} samples with 95 percent intervals"
@@ -163,10 +165,13 @@ def warnings_of(found: Mapping[str, xr.Dataset]) -> list[str]:
     """
     said = []
     for name, ds in found.items():
+        explained = explained_output(ds)
+        beside = [ds[key] for key in ("completeness_gap", "baseline_prediction") if key in ds]
+        if any(each.dims != ("sample",) for each in beside):
+            explained = None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            if "output" not in ds.get("attribution", ds["sample"]).dims:
-                check_result(ds, name, explained_output(ds))
+            check_result(ds, name, explained)
         said += [str(each.message) for each in caught]
         if "attention" in ds:
             said += [f"{name}: {note}" for note in _notes_on_attention(ds)]

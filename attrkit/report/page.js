@@ -9,8 +9,8 @@
   const MOST_CELLS = 1000;
   const LEVELS = 254;
   const LOOKS = {
-    light: { paper: "#ffffff", ink: "#24292f", pale: "#8c959f", blank: "#dbdbdb", mark: "#111111" },
-    dark: { paper: "#16191d", ink: "#e6e8ea", pale: "#6e7781", blank: "#3a4048", mark: "#ffffff" },
+    light: { paper: "#ffffff", ink: "#24292f", pale: "#8c959f", blank: "#dbdbdb" },
+    dark: { paper: "#16191d", ink: "#e6e8ea", pale: "#6e7781", blank: "#3a4048" },
   };
 
   const state = { sample: 0, step: 0, query: 0, key: 0 };
@@ -92,6 +92,9 @@
     const [first, last] = [axis.first[i], axis.last[i]];
     return first === last ? stamp(axis, first) : `${stamp(axis, first)} to ${stamp(axis, last)}`;
   }
+
+  // In a sentence, a word of the data needs marks around it, and its place: words come again.
+  const told = (axis, i) => axis.kind === "text" ? `“${label(axis, i)}” (${i})` : label(axis, i);
 
   // Drawing
 
@@ -259,8 +262,8 @@
     for (const name of ["series", ...data.strips.map((_, i) => `strip-${i}`)]) mark(name, "height", position);
     at("step").max = time.size - 1;
     at("step").value = state.step;
-    at("step").setAttribute("aria-valuetext", label(time, state.step));
-    at("where").textContent = at("here").textContent = label(time, state.step);
+    at("step").setAttribute("aria-valuetext", told(time, state.step));
+    at("where").textContent = at("here").textContent = told(time, state.step);
     fillValues(own);
     if (!matrix) return;
     const [q, k] = [state.query, state.key];
@@ -275,14 +278,14 @@
     panel.y_range.setv({ start: 0, end: 1.05 * matrix.top || 1 });
     panel.frame_height = 80;
     const name = data.matrices[state.matrix];
-    panel.title.text = plain(`${shorten(name, 40)}: of ${label(queries, q)} (solid)${data.linked ? `, on ${label(keys, k)} (dashed)` : ""}`);
+    panel.title.text = plain(`${shorten(name, 40)}: of ${told(queries, q)}, solid${data.linked ? `; on ${told(keys, k)}, dashed` : ""}`);
     at("attends").textContent =
-      `${label(queries, q)} attends most to ${most(given, keys)}. ${label(keys, k)} is attended to most by ${most(received, queries)}.`;
+      `${told(queries, q)} attends most to ${most(given, keys)}. ${told(keys, k)} is attended to most by ${most(received, queries)}.`;
   }
 
   function most(weights, axis) {
     const order = [...weights.keys()].filter((i) => weights[i] > 0).sort((a, b) => weights[b] - weights[a]).slice(0, 3);
-    return order.map((i) => `${label(axis, i)} (${+weights[i].toPrecision(2)})`).join(", ") || "nothing";
+    return order.map((i) => `${told(axis, i)}: ${+weights[i].toPrecision(2)}`).join(", ") || "nothing";
   }
 
   function fillValues(own) {
@@ -338,7 +341,7 @@
       state.query = find(queries, y);
       if (data.linked) state.step = find(time, x);
       point();
-      tell([`${label(queries, state.query)} attends to ${label(keys, state.key)}`, `weight ${show(matrix.weights[state.query][state.key])}`]);
+      tell([`${told(queries, state.query)} attends to ${told(keys, state.key)}`, `weight ${show(matrix.weights[state.query][state.key])}`]);
       return;
     }
     if (panel.name === "weights") {
@@ -438,7 +441,7 @@
   function look() {
     const chosen = at("look").value || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     document.documentElement.dataset.look = chosen;
-    const { paper, ink, pale, blank, mark: line } = LOOKS[chosen];
+    const { paper, ink, pale, blank } = LOOKS[chosen];
     for (const panel of panelsOf()) {
       panel.setv({ background_fill_color: paper, border_fill_color: paper });
       if (panel.outline_line_color !== null) panel.outline_line_color = pale;
@@ -448,7 +451,6 @@
         else axis.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: pale, major_tick_line_color: pale });
       }
       for (const each of panel.renderers) if (each.glyph?.line_color !== undefined) each.glyph.line_color = ink;
-      for (const dimension of ["height", "width"]) named(`${panel.name}-${dimension}`)?.setv({ line_color: line });
     }
     for (const name of ["colours", "weight-colours"]) named(name)?.setv({ nan_color: blank });
   }
@@ -506,11 +508,16 @@
     const drawn = panelsOf().filter((panel) => panel.visible).map((panel) => views.find_one(panel).export("png", true).canvas);
     const whole = document.createElement("canvas");
     whole.width = Math.max(...drawn.map((each) => each.width));
-    whole.height = drawn.reduce((sum, each) => sum + each.height, 0);
+    const line = Math.round(30 * whole.width / at("figure").clientWidth);
+    whole.height = drawn.reduce((sum, each) => sum + each.height, line);
     const context = whole.getContext("2d");
-    context.fillStyle = LOOKS[document.documentElement.dataset.look].paper;
+    const { paper, ink } = LOOKS[document.documentElement.dataset.look];
+    context.fillStyle = paper;
     context.fillRect(0, 0, whole.width, whole.height);
-    let top = 0;
+    context.fillStyle = ink;
+    context.font = `bold ${line / 2}px sans-serif`;
+    context.fillText(`${document.title}: sample ${data.names[state.sample]}`, line / 3, line * 2 / 3);
+    let top = line;
     for (const each of drawn) {
       context.drawImage(each, 0, top);
       top += each.height;
@@ -521,6 +528,7 @@
   // Start
 
   async function start() {
+    Bokeh.set_log_level("warn");
     models = Bokeh.require("document").Document.from_json(data.figures.doc);
     for (const panel of panelsOf()) {
       if (panel.name.endsWith("bar")) continue;

@@ -103,6 +103,23 @@ def test_each_head_has_a_matrix(tmp_path):
     assert page.data["strips"][0]["note"] == "attention, head: mean query_timestep: mean"
 
 
+def test_weighted_attention_is_a_strip_and_needs_no_series(tmp_path):
+    weights = np.random.default_rng(0).dirichlet(np.ones(7), size=3)
+    page = Page(attrkit.report(build({"attention": weights}, attrs={"method": "attention"}), tmp_path / "w.html"))
+    series, (strip,), matrices = page.sample(2)
+    assert (series, matrices, page.data["channels"]) == (None, [], [])
+    np.testing.assert_array_equal(strip, weights[2:].astype("f4"))
+
+
+def test_of_many_heads_those_of_the_last_layer_are_shown(tmp_path):
+    weights = np.random.default_rng(0).dirichlet(np.ones(4), size=(1, 6, 4, 4))
+    ds = build({"attention": weights}, coords={"layer": list("abcdef")}, attrs={"method": "attention"})
+    page = Page(attrkit.report(ds, tmp_path / "heads.html"))
+    assert page.data["matrices"] == [f"attention, layer f, head {i}" for i in range(4)]
+    assert "4 of 24 attention heads of attention" in page.text
+    assert page.data["strips"][0]["note"] == "attention, layer: f head: mean query_timestep: mean"
+
+
 def test_keys_of_a_shortened_sequence_have_an_axis_of_their_own(tmp_path):
     rng = np.random.default_rng(0)
     pooled = build(
