@@ -168,12 +168,11 @@ def _attribution(ds: xr.Dataset, name: str) -> tuple[xr.DataArray | None, str]:
         array = only_dims(content(ds, name, ["attribution"]), STRIP, name)
         if "timestep" not in array.dims:
             raise InputError(f"attribution of {name!r} has no timesteps, only {array.dims}; a report shows series")
-        how = str(ds["attribution"].attrs.get("cell_methods", ""))
-        return array, f"attention, {how}" if how else ""
+        return array, str(ds["attribution"].attrs.get("cell_methods", ""))
     reduced = reduced_attention(ds, name)
     if reduced is None:
         return None, ""
-    return content(reduced, name, ["attribution"]), f"attention, {reduced['attribution'].attrs['cell_methods']}"
+    return content(reduced, name, ["attribution"]), str(reduced["attribution"].attrs["cell_methods"])
 
 
 def reduced_attention(ds: xr.Dataset, name: str) -> xr.Dataset | None:

@@ -48,7 +48,8 @@ def figures(contents: Contents) -> dict[str, Any]:
     if contents.strips:
         colours = LinearColorMapper(palette=shades(signed=signed), low=-1 if signed else 0, high=1, name="colours")
         for place, strip in enumerate(contents.strips):
-            panel = _panel(f"strip-{place}", strip.name, time, contents.places[0])
+            title = f"{strip.name} ({strip.note})" if strip.note else strip.name
+            panel = _panel(f"strip-{place}", title, time, contents.places[0])
             _image(panel, colours)
             panels.append(panel)
         panels.append(_bar("bar", colours))

@@ -63,7 +63,8 @@ def pack_numbers(contents: Contents, room: int) -> Numbers:
         "lanes": None if contents.series is None else _ranges(contents.series),
         "strips": [{"rows": strip.values.shape[1], **_tops(strip.values)} for strip in contents.strips],
     }
-    left = room - sum(len(pack(one)) for one in values)
+    # Keys and queries have axes of their own, of the same size at most.
+    left = room - sum(len(pack(one)) for one in values) - 3 * sum(map(len, axes.packed))
     side, codes = _fit(contents.matrices, len(values), left)
     head["matrices"] = [
         {

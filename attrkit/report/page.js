@@ -564,7 +564,8 @@
     };
     for (const [id, press] of Object.entries(presses)) at(id).addEventListener("click", press);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", look);
-    document.documentElement.dataset.ready = "";
+    // Once it is painted.
+    requestAnimationFrame(() => setTimeout(() => { document.documentElement.dataset.ready = ""; }));
   }
 
   function trouble(error) {

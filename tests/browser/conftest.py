@@ -19,6 +19,16 @@ ARGUMENTS = (
 )
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how long a large page took to open."""
+    passed = terminalreporter.stats.get("passed", [])
+    lines = [value for report in passed for name, value in report.user_properties if name == "opening"]
+    if lines:
+        terminalreporter.section("opening a page")
+        for line in dict.fromkeys(lines):
+            terminalreporter.line(line)
+
+
 @pytest.fixture(scope="session")
 def browser():
     from playwright.sync_api import sync_playwright

@@ -28,10 +28,15 @@ class Opened:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
         self.page.route("**/*", self._let)
+        self._session = self.context.new_cdp_session(self.page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
         started = time.perf_counter()
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("html[data-ready]", state="attached")
         self.seconds = time.perf_counter() - started
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        # Of the page's own thread: what else the machine does meanwhile is not in it.
+        self.busy = next(each["value"] for each in metrics if each["name"] == "ThreadTime")
 
     def _let(self, route):
         self.requests.append(route.request.url)
@@ -355,7 +360,7 @@ def test_tokens_are_written_on_the_axis_and_one_row_has_no_channels(browser, tmp
     assert opened.model("strip-0", "[...m.below[0].major_label_overrides.values()]") == list(words[0])
     opened.choose_sample("1")
     assert opened.model("matrix", "[...m.below[0].major_label_overrides.values()]") == list(words[1])
-    assert opened.page.locator("#where").inner_text() == "other_0"
+    assert opened.page.locator("#where").inner_text() == "“other_0” (0)"
     assert opened.complaints == []
     opened.context.close()
 
@@ -375,14 +380,16 @@ def test_long_series_are_drawn_by_the_dots_of_the_screen_and_in_full_when_zoomed
     opened.context.close()
 
 
-def test_a_large_page_opens_at_once(browser, tmp_path):
+def test_a_large_page_opens_at_once(browser, tmp_path, record_property):
     path = attrkit.report(results(50, 240, 4, 6), tmp_path / "large.html")
-    seconds = []
+    seconds, busy = [], []
     for _ in range(3):
         opened = Opened(browser, path)
         seconds.append(opened.seconds)
+        busy.append(opened.busy)
         assert opened.complaints == []
         opened.context.close()
     assert len(Page(path).data["samples"]) == 50
-    print(f"{path.stat().st_size / 1e6:.2f} MB opened in {', '.join(f'{one:.2f}' for one in seconds)} s")
-    assert min(seconds) < 2
+    size = path.stat().st_size / 1e6
+    record_property("opening", f"{size:.2f} MB opened in {min(seconds):.2f} s, {min(busy):.2f} s of them busy")
+    assert 0.05 < min(busy) < 2

@@ -66,7 +66,7 @@ def test_the_strip_of_attention_is_its_mean_over_queries_and_says_so(tree, page)
     mask = tree["attention"]["mask"].values[1]
     expected = np.where(mask, reduced["attribution"].values[1], np.nan)
     np.testing.assert_allclose(page.sample(1)[1][0][0], expected, rtol=1e-6)
-    assert page.data["strips"][0]["note"] == "attention, query_timestep: mean"
+    assert page.data["strips"][0]["note"] == "query_timestep: mean"
 
 
 def test_the_axis_has_the_dates_of_the_results(page):
@@ -100,7 +100,7 @@ def test_each_head_has_a_matrix(tmp_path):
     page = Page(attrkit.report(results(heads=3), tmp_path / "heads.html"))
     assert page.data["matrices"] == [f"attention, head {i}" for i in range(3)]
     assert len(page.sample(0)[2]) == 3
-    assert page.data["strips"][0]["note"] == "attention, head: mean query_timestep: mean"
+    assert page.data["strips"][0]["note"] == "head: mean query_timestep: mean"
 
 
 def test_weighted_attention_is_a_strip_and_needs_no_series(tmp_path):
@@ -117,7 +117,7 @@ def test_of_many_heads_those_of_the_last_layer_are_shown(tmp_path):
     page = Page(attrkit.report(ds, tmp_path / "heads.html"))
     assert page.data["matrices"] == [f"attention, layer f, head {i}" for i in range(4)]
     assert "4 of 24 attention heads of attention" in page.text
-    assert page.data["strips"][0]["note"] == "attention, layer: f head: mean query_timestep: mean"
+    assert page.data["strips"][0]["note"] == "layer: f head: mean query_timestep: mean"
 
 
 def test_keys_of_a_shortened_sequence_have_an_axis_of_their_own(tmp_path):
