@@ -37,7 +37,7 @@ class Strip(NamedTuple):
 class Matrix(NamedTuple):
     """Attention of one extractor, layer and head: weights of shape (sample, query, key).
 
-    ``queries`` and ``keys`` say where they lie, as ``Contents.places`` does; ``is_time`` whether keys are timesteps.
+    ``queries`` and ``keys`` say where they lie, as ``Contents.places`` does; ``is_time`` whether both are timesteps.
     """
 
     label: str
@@ -250,7 +250,8 @@ def _matrices(found: Mapping[str, xr.Dataset], taken: Mapping[str, np.ndarray]) 
         for column in columns:
             weights = column.data.transpose("sample", "query_timestep", "key_timestep")
             label = f"{name}, {column.title}" if column.title else name
-            is_time = weights.sizes["key_timestep"] == ds.sizes.get("timestep")
+            n_steps = ds.sizes.get("timestep", weights.sizes["key_timestep"])
+            is_time = weights.shape[1:] == (n_steps, n_steps)
             matrices.append(Matrix(label, weights.values.astype(np.float32), queries, keys, is_time))
     return matrices, notes
 

@@ -44,6 +44,8 @@ def figures(contents: Contents) -> dict[str, Any]:
     if contents.series is not None:
         panel = _panel("series", "input, each channel from its least to its largest value", time, contents.places[0])
         panel.multi_line("xs", "ys", line_width=1.2, source=_source(xs=[], ys=[]))
+        # A value without neighbours is no line.
+        panel.scatter("x", "y", size=4, line_color=None, source=_source(x=[], y=[]), name="alone")
         panels.append(panel)
     if contents.strips:
         colours = LinearColorMapper(palette=shades(signed=signed), low=-1 if signed else 0, high=1, name="colours")
@@ -132,7 +134,7 @@ def _image(panel: Any, colours: Any) -> None:
 
 def _bar(name: str, colours: Any) -> Any:
     """Make a panel that holds nothing but a bar of colours."""
-    from bokeh.models import ColorBar, Range1d
+    from bokeh.models import ColorBar, PrintfTickFormatter, Range1d
     from bokeh.plotting import figure
 
     panel = figure(
@@ -154,6 +156,7 @@ def _bar(name: str, colours: Any) -> Any:
     panel.scatter([], [])
     bar = ColorBar(
         color_mapper=colours,
+        formatter=PrintfTickFormatter(format="%.3g"),
         orientation="horizontal",
         height=8,
         padding=0,

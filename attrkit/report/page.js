@@ -198,6 +198,15 @@
       return Float64Array.from(own.series[channel], (value) => lane + 0.92 - 0.84 * (high > low ? (value - low) / (high - low) : 0.5));
     });
     glyphOf(panel).data_source.data = { xs: channels.map(() => time.centres), ys };
+    const alone = { x: [], y: [] };
+    for (const lane of ys) {
+      lane.forEach((y, i) => {
+        if (Number.isNaN(y) || [lane[i - 1], lane[i + 1]].some((beside) => beside !== undefined && !Number.isNaN(beside))) return;
+        alone.x.push(time.centres[i]);
+        alone.y.push(y);
+      });
+    }
+    named("alone").data_source.data = alone;
   }
 
   function drawMatrix() {
@@ -450,7 +459,10 @@
         if (axis.axis_line_color === undefined) axis.setv({ title_text_color: ink, major_label_text_color: ink, background_fill_color: paper, bar_line_color: null });
         else axis.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: pale, major_tick_line_color: pale });
       }
-      for (const each of panel.renderers) if (each.glyph?.line_color !== undefined) each.glyph.line_color = ink;
+      for (const { glyph } of panel.renderers) {
+        if (glyph.fill_color !== undefined) glyph.fill_color = ink;
+        else if (glyph.line_color !== undefined) glyph.line_color = ink;
+      }
     }
     for (const name of ["colours", "weight-colours"]) named(name)?.setv({ nan_color: blank });
   }

@@ -365,6 +365,18 @@ def test_tokens_are_written_on_the_axis_and_one_row_has_no_channels(browser, tmp
     opened.context.close()
 
 
+def test_a_value_between_gaps_is_a_dot(browser, tmp_path):
+    x = np.arange(12.0).reshape(1, 12, 1)
+    x[0, [3, 5]] = np.nan
+    inputs = xr.DataArray(x, dims=("sample", "timestep", "channel"))
+    path = attrkit.report(build({"attribution": x}, inputs=inputs, attrs={"method": "m"}), tmp_path / "gap.html")
+    opened = Opened(browser, path)
+    np.testing.assert_array_equal(opened.model("alone", "[...m.data_source.data.x]"), [4])
+    np.testing.assert_array_equal(np.isnan(opened.image("strip-0")[0]), np.isnan(x[0, :, 0]))
+    assert opened.complaints == []
+    opened.context.close()
+
+
 def test_long_series_are_drawn_by_the_dots_of_the_screen_and_in_full_when_zoomed(browser, tmp_path):
     values = np.zeros((1, 4000, 2))
     values[0, 2001, 1] = -5.0
