@@ -1,6 +1,7 @@
 """Lanes: each a process with one Keras and one set of packages. ``nox -l`` lists them, ``nox -s classic`` runs one."""
 
 import os
+import shutil
 
 import nox
 
@@ -111,6 +112,16 @@ def minimal(session: nox.Session) -> None:
     session.install("-e", ".", *TESTS, env=PLAIN)
     session.run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None", env=PLAIN)
     session.run("pytest", *FRAMEWORK_FREE, *WITHOUT_SCIPY, *session.posargs, env=PLAIN)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open the page of attrkit.report in Chromium, which comes from Debian where there is none."""
+    if shutil.which("chromium") is None:
+        session.run("apt-get", "update", "--quiet", external=True)
+        session.run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", "chromium", external=True)
+    session.install("-e", ".[report]", "playwright>=1.50", *TESTS, env=PLAIN)
+    session.run("pytest", "tests/browser", *session.posargs, env={**PLAIN, "ATTRKIT_BROWSER": "1"})
 
 
 @nox.session(venv_backend="none")

@@ -17,6 +17,7 @@ from attrkit.extract import extract as extract
 from attrkit.layers import layer_outputs as layer_outputs
 from attrkit.models import load_model as load_model
 from attrkit.models.precision import to_float64 as to_float64
+from attrkit.report import report as report
 from attrkit.schema import installed_version as _installed_version
 from attrkit.schema import validate as validate
 from attrkit.series import pad as pad

@@ -1,4 +1,4 @@
-"""The command line: ``attrkit demo``, ``extract``, ``plot``, ``study``, ``doctor``."""
+"""The command line: ``attrkit demo``, ``extract``, ``plot``, ``report``, ``study``, ``doctor``."""
 
 import json
 import os
@@ -157,6 +157,29 @@ def plot(
     target = file.with_suffix(f".{kind.value}.png") if out is None else out
     panels.save(target)
     typer.echo(f"wrote {target}")
+
+
+@app.command()
+@_errors_as_text
+def report(
+    files: Annotated[list[Path], typer.Argument(help="What attrkit extract or attrkit.save wrote; one or more.")],
+    out: Annotated[Path, typer.Option(help="Where to write: .html.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+) -> None:
+    """Write saved results as one page for the browser."""
+    import attrkit
+    from attrkit.collect import as_datasets
+    from attrkit.errors import InputError
+
+    found: dict[str, Any] = {}
+    for file in files:
+        for name, ds in as_datasets(attrkit.load(file)).items():
+            if name in found:
+                raise InputError(f"two results are named {name!r}, one of them in {file}; name them apart in one file")
+            found[name] = ds
+    given = {} if title is None else {"title": title}
+    typer.echo(f"wrote {attrkit.report(found, out, overwrite=overwrite, **given)}")
 
 
 @app.command()

@@ -134,6 +134,12 @@ CHECKS = (
         "pip install 'attrkit[shap]'",
     ),
     Check(
+        "Bokeh",
+        "import bokeh, jinja2, scipy; print(bokeh.__version__)",
+        "attrkit.report, a page for the browser",
+        "pip install 'attrkit[report]'",
+    ),
+    Check(
         "jinja2, tabulate",
         "import jinja2, tabulate; print(jinja2.__version__, tabulate.__version__, sep=', ')",
         "tables and protocols of studies",

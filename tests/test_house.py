@@ -39,6 +39,7 @@ ORDER = [
     ["metrics"],
     ["studies"],
     ["plot"],
+    ["report"],
     ["study_output", "study_config"],
     ["demo", "doctor"],
     ["attrkit"],

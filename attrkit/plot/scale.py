@@ -9,12 +9,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap, Normalize, to_hex
 from matplotlib.transforms import Bbox
 
 from attrkit.errors import InputError
 from attrkit.plot._style import with_unit
-from attrkit.plot.theme import palette
+from attrkit.plot.theme import LIGHT, palette
 
 SCALES = ("extractor", "sample", "shared")
 
@@ -159,6 +159,18 @@ def colors(
     extend = "neither" if robust is None else "both" if signed else "max"
     norm = Normalize(-limit if signed else 0.0, limit)
     return Colors(norm, shades.with_extremes(bad=palette().blank), scaled.label, extend)
+
+
+def shades(*, signed: bool) -> list[str]:
+    """Return the colours from one end of a scale to the other, for what draws without matplotlib.
+
+    Examples
+    --------
+    >>> shades(signed=True)[0], shades(signed=False)[0]
+    ('#053061', '#f7fbff')
+    """
+    cmap = LIGHT.diverging if signed else LIGHT.sequential
+    return [to_hex(shade) for shade in cmap(np.arange(cmap.N))]
 
 
 def draw_colorbar(colors: Colors, axes: Sequence[Axes], **style: Any) -> Colorbar:

@@ -72,7 +72,6 @@ def steps(array: xr.DataArray | xr.Dataset, dim: str, *, sample: int | None = No
     if own is not None:
         values, attrs = own.values[sample], {"long_name": attrs.get("long_name", dim), **own.attrs}
     return place(values, label=_axis_label(attrs, dim, is_date=values.dtype.kind == "M"))
-    return place(values, label=_axis_label(attrs, dim, is_date=values.dtype.kind == "M"))
 
 
 def _own_labels(array: xr.DataArray | xr.Dataset, dim: str) -> xr.DataArray | None:

@@ -19,12 +19,12 @@ _WIDE = 40
 """From so many letters on a column of LaTeX has lines broken."""
 
 
-def needed(package: str, what: str) -> Any:
-    """Import a package of the extra ``study``, or say how to install it."""
+def needed(package: str, what: str, *, extra: str = "study") -> Any:
+    """Import a package of an extra, or say how to install it."""
     try:
         return import_module(package)
     except ImportError as err:
-        raise MissingDependencyError(f"{package} is needed for {what}: pip install 'attrkit[study]'") from err
+        raise MissingDependencyError(f"{package} is needed for {what}: pip install 'attrkit[{extra}]'") from err
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> Path:
