@@ -17,6 +17,7 @@ from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, draw_colorbar
 from attrkit.plot.size import fit
 from attrkit.plot.ticks import OWN_LABELS, Steps, place, set_ticks, steps, twin_of
+from attrkit.schema import COORDINATES
 
 VISUALS = ("mesh", "title", "row_title", "xlabel", "ylabel", "colorbar", "note")
 MOST_HEADS = 8
@@ -63,7 +64,7 @@ def attention_columns(
     ds: xr.Dataset, extractor: str, *, layer: Any = None, head: Any = None
 ) -> tuple[list[Column], str]:
     """Split attention into one matrix a layer and head, and say how many of them these are."""
-    array = _with_own_labels(only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, extractor), ds)
+    array = with_own_labels(only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, extractor), ds)
     for dim, labels in {"layer": layer, "head": head}.items():
         if dim in array.dims:
             array = array.isel({dim: pick(array, dim, labels)})
@@ -80,14 +81,24 @@ def attention_columns(
     return columns[:most], count(min(most, len(columns)), len(columns), "attention head")
 
 
-def _with_own_labels(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
-    """Give queries and keys the words, or time stamps, that each sample has of its own."""
+def with_own_labels(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """Give queries and keys the words, or time stamps, that each sample has of its own.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"attention": (("sample", "key_timestep"), [[0.25, 0.75]])},
+    ...                 {"token": (("sample", "timestep"), [["so", "what"]])})
+    >>> with_own_labels(ds["attention"], ds)["key_token"].values
+    array([['so', 'what']], dtype='<U4')
+    """
     for name in OWN_LABELS:
         for dim in ("query_timestep", "key_timestep"):
             own = ds.coords.get(name)
             if own is not None and own.dims == ("sample", "timestep") and own.sizes["timestep"] == array.sizes.get(dim):
-                label = xr.Variable(("sample", dim), own.values, own.attrs)
-                array = array.assign_coords({twin_of(name, dim): label})
+                # "timestep attended to" becomes "token attended to".
+                said = str(array[dim].attrs.get("long_name", COORDINATES[dim]))
+                attrs = {**own.attrs, "long_name": said.replace("timestep", str(own.attrs.get("long_name", name)))}
+                array = array.assign_coords({twin_of(name, dim): xr.Variable(("sample", dim), own.values, attrs)})
     return array
 
 

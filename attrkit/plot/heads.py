@@ -12,7 +12,7 @@ from attrkit.errors import InputError
 from attrkit.plot._data import Data, blank, datasets, only_dims, pick
 from attrkit.plot._style import DENSE, Visuals, check_visuals, shorten, styled, text
 from attrkit.plot.draw import draw_mesh
-from attrkit.plot.grid import ATTENTION_DIMS, VISUALS, add_colorbar, label_axes, mesh_colors
+from attrkit.plot.grid import ATTENTION_DIMS, VISUALS, add_colorbar, label_axes, mesh_colors, with_own_labels
 from attrkit.plot.panels import Panels, count, label_of, make_panels, title_rows
 from attrkit.plot.scale import Colors, colors, divide
 from attrkit.plot.size import FigSize, fit
@@ -93,7 +93,8 @@ def heads(
         raise InputError(f"heads are drawn of one sample, and {len(at)} came; give one label, such as samples={one!r}")
     sample = label_of(ds, "sample", ds.get_index("sample")[at[0]])
     ds = _real(ds.isel(sample=at), name)
-    array = only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, name)
+    array = with_own_labels(only_dims(blank(ds["attention"], ds), ATTENTION_DIMS, name), ds)
+    x, y = steps(array, "key_timestep", sample=0), steps(array, "query_timestep", sample=0)
     notes = [sample]
     for dim, labels in {"layer": layer, "head": head}.items():
         if dim in array.dims:
@@ -105,7 +106,6 @@ def heads(
         else:
             array = array.expand_dims({dim: [array.attrs.get(dim, "")]})
     array = array.isel(sample=0).transpose("layer", "head", "query_timestep", "key_timestep")
-    x, y = steps(ds, "key_timestep", sample=0), steps(ds, "query_timestep", sample=0)
     index = {dim: array.get_index(dim) for dim in ("layer", "head")}
     panels = make_panels(index, ax=ax, figsize=_size(len(index["layer"]), len(index["head"]), figsize))
     ticks = panels.axes.size <= DENSE and len(index["head"]) <= MOST_WITH_TICKS

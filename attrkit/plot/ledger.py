@@ -60,7 +60,8 @@ def ledger(
     """Draw where the relevance of LRP ended, a stacked bar for each sample, a panel for each extractor.
 
     What is above zero is stacked to the right, what is below to the left; right less left is the explained output, the
-    white mark. ``missing`` is what relevance and ledger do not account for.
+    white mark. ``padding`` is relevance of timesteps that the mask leaves out; ``missing`` is what relevance and ledger
+    do not account for.
 
     Parameters
     ----------
@@ -267,4 +268,8 @@ def draw_bars(da: xr.DataArray, ax: Axes, *, left: np.ndarray, **style: Any) -> 
     >>> [float(bar.get_width()) for bar in bars]
     [1.0, -2.0]
     """
-    return ax.barh(np.arange(da.size), da.values, left=left, **{"height": 0.72, "linewidth": 0, **style})
+    bars = ax.barh(np.arange(da.size), da.values, left=left, **{"height": 0.72, "linewidth": 0, **style})
+    for bar in bars:
+        # Where a bar begins, the axis may not end: the mark of the output would be cut.
+        bar.sticky_edges.x.clear()
+    return bars

@@ -128,6 +128,7 @@ def test_words_and_time_stamps_of_each_sample_are_on_its_axes(weights, weighted)
     own = weights.assign_coords(token=(("sample", "timestep"), words))
     panels = attention(own, samples=["b", "d"], head=0, figsize=(7, 7))
     panels.figure.draw_without_rendering()
+    assert panels.axes.values[-1, 0].get_xlabel() == "token attended to"
     for sample in "bd":
         axes = panels.axes.sel(sample=sample).item()
         labels = [label.get_text() for label in axes.get_yticklabels()]

@@ -82,7 +82,7 @@ def test_few_heads_have_ticks_with_the_words(bert):
     panels.figure.draw_without_rendering()
     axes = panels.axes.sel(layer=LAYERS[1], head=0).item()
     assert [label.get_text() for label in axes.get_yticklabels()] == WORDS[1].tolist()
-    assert panels.artists["xlabel"].item().get_text() == "timestep attended to"
+    assert panels.artists["xlabel"].item().get_text() == "token attended to"
     assert panels.artists["note"].item().get_text() == "sample harsh  ·  layers: encoder.layer.*.attention.self"
 
 

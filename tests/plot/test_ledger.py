@@ -135,6 +135,15 @@ def test_extractors_with_a_ledger_have_panels_on_one_axis(gradient):
     assert names == [*PARTS, "output"]
 
 
+def test_marks_at_the_end_of_bars_are_not_cut_off():
+    # One input that carries everything: the mark is where the longest bar ends, and empty bars begin there.
+    ds = build({"attribution": np.ones((2, 4, 1)), "bias_relevance": [0.0, -1.0], "prediction": [4.0, 3.0]})
+    axes = ledger(ds).axes.item()
+    low, high = axes.get_xlim()
+    assert low < -1
+    assert high > 4.1
+
+
 def test_forty_samples_are_drawn_unless_named():
     panels = ledger(lrp(n_samples=60))
     assert len(panels.artists["bar"].sel(extractor="lrp", part="input").item()) == 40
