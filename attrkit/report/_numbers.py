@@ -74,7 +74,7 @@ def pack_numbers(contents: Contents, room: int) -> Numbers:
         }
         for matrix in contents.matrices
     ]
-    head["axes"] = axes.about
+    head |= {"axes": axes.about, "levels": LEVELS}
     samples = [pack(one + code) for one, code in zip(values, codes, strict=True)]
     return Numbers(head, axes.packed, samples, _notes(contents, width, side))
 
@@ -148,7 +148,7 @@ def _fit(matrices: Sequence[Matrix], n_samples: int, room: int) -> tuple[int, li
     if not matrices:
         return 1, [b""] * n_samples
     longest = max(max(matrix.weights.shape[1:]) for matrix in matrices)
-    # Of random numbers, packing saves a tenth; a quarter fewer cells than would fit is not worth a try.
+    # Where weights would have to take less than a twelfth of a letter each, smaller blocks are not worth a try.
     cells = sum(matrix.weights.size for matrix in matrices)
     side = max(1, math.isqrt(int(cells / (12 * max(room, 1)))), math.ceil(longest / MOST_BLOCKS))
     while True:

@@ -7,7 +7,6 @@
 
   // More cells than this along one side are brought to the dots of the screen, largest magnitudes first.
   const MOST_CELLS = 1000;
-  const LEVELS = 254;
   const LOOKS = {
     light: { paper: "#ffffff", ink: "#24292f", pale: "#8c959f", blank: "#dbdbdb" },
     dark: { paper: "#16191d", ink: "#e6e8ea", pale: "#6e7781", blank: "#3a4048" },
@@ -59,7 +58,7 @@
       offset += n * m;
       const top = matrix.tops[sample];
       return Array.from({ length: n }, (_, i) =>
-        Float32Array.from(codes.subarray(i * m, (i + 1) * m), (code) => code > LEVELS ? NaN : top * (code / LEVELS) ** 2));
+        Float32Array.from(codes.subarray(i * m, (i + 1) * m), (code) => code > head.levels ? NaN : top * (code / head.levels) ** 2));
     });
     return { series, strips, matrices };
   });
