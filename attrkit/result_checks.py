@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from attrkit.errors import AttrkitWarning, CompletenessWarning, SaturationWarning
@@ -46,6 +47,26 @@ def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> Non
             CompletenessWarning,
             stacklevel=4,
         )
+
+
+def explained_output(ds: xr.Dataset) -> xr.DataArray | None:
+    """Return the explained output of every sample; None where results do not say which it is.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"prediction": (("sample", "output"), [[0.1, 0.9]])}, {"output": ["no", "yes"]})
+    >>> explained_output(ds) is None, explained_output(ds.assign_coords(target=("sample", ["yes"]))).values
+    (True, array([0.9]))
+    """
+    if "prediction" not in ds:
+        return None
+    prediction = ds["prediction"]
+    if "output" not in prediction.dims:
+        return prediction
+    if "target" not in ds.coords or ds["target"].dims != ("sample",):
+        return None
+    at = prediction.get_index("output").get_indexer(pd.Index(ds["target"].values))
+    return None if (at < 0).any() else prediction.isel(output=xr.DataArray(at, dims="sample"))
 
 
 def share_of_change(gap: np.ndarray, explained: np.ndarray, start: np.ndarray) -> np.ndarray:

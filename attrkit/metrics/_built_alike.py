@@ -23,7 +23,8 @@ def take_weights(model: Adapter, other: Adapter, inputs: np.ndarray) -> bool:
     inputs : ndarray of shape (sample, timestep[, channel])
         Where predictions are compared.
     """
-    if _plan_of(model) is None or _plan_of(model) != _plan_of(other):
+    plan = _plan_of(model)
+    if plan is None or plan != _plan_of(other):
         return False
     before = model.state()
     expected = predictions_of(other, inputs, None)

@@ -19,6 +19,7 @@ from attrkit.plot.size import FigSize, fit
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import place, set_ticks
 from attrkit.plot.wrap import add_legend, below, wrap
+from attrkit.result_checks import explained_output
 
 VISUALS = ("bar", "output", "zero_line", "title", "xlabel", "ylabel", "legend", "note")
 MOST_ROWS = 40
@@ -153,12 +154,9 @@ def _by_sample(array: xr.DataArray, name: str) -> xr.DataArray:
 
 def _explained(ds: xr.Dataset, name: str, booked: xr.DataArray) -> xr.DataArray:
     """Return the output that was explained: that of the model, else what relevance and gap say it was."""
-    if "prediction" in ds:
-        prediction = ds["prediction"].astype(float)
-        if "output" in prediction.dims and "target" in ds.coords and ds["target"].dims == ("sample",):
-            prediction = prediction.sel(output=ds["target"])
-        if "output" not in prediction.dims:
-            return prediction
+    output = explained_output(ds)
+    if output is not None:
+        return output.astype(float)
     if "completeness_gap" in ds:
         return booked - _by_sample(ds["completeness_gap"], name)
     raise InputError(

@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from attrkit.attention.diagnose import diagnose
@@ -15,7 +14,7 @@ from attrkit.errors import AttrkitError
 from attrkit.metrics import agreement, interval
 from attrkit.plot._style import text
 from attrkit.report._contents import reduced_attention
-from attrkit.result_checks import COMPLETENESS_TOLERANCE, check_result, share_of_change
+from attrkit.result_checks import COMPLETENESS_TOLERANCE, check_result, explained_output, share_of_change
 from attrkit.studies._table_files import number, with_interval
 
 METRICS = {
@@ -115,7 +114,8 @@ def _measures(ds: xr.Dataset) -> dict[str, str]:
     if "mask" in ds and "timestep" in values.dims:
         values = values.where(ds["mask"], 0)
     said["values that are no numbers"] = str(int((~np.isfinite(values)).sum()))
-    explained = explained_output(ds)
+    output = explained_output(ds)
+    explained = None if output is None else output.values
     if "completeness_gap" in ds:
         gap = ds["completeness_gap"].values
         said["largest completeness gap"] = _number(float(np.abs(gap).max()))
@@ -141,19 +141,6 @@ def _measures(ds: xr.Dataset) -> dict[str, str]:
     return said
 
 
-def explained_output(ds: xr.Dataset) -> np.ndarray | None:
-    """Return the explained output of every sample, of shape (sample,); None where results do not say which it is."""
-    if "prediction" not in ds:
-        return None
-    prediction = ds["prediction"]
-    if "output" not in prediction.dims:
-        return prediction.values
-    if "target" not in ds.coords or ds["target"].dims != ("sample",):
-        return None
-    at = prediction.get_index("output").get_indexer(pd.Index(ds["target"].values))
-    return None if (at < 0).any() else prediction.values[np.arange(len(at)), at]
-
-
 def warnings_of(found: Mapping[str, xr.Dataset]) -> list[str]:
     """Say again what attrkit warns of in these results; results do not keep warnings themselves.
 
@@ -165,7 +152,8 @@ def warnings_of(found: Mapping[str, xr.Dataset]) -> list[str]:
     """
     said = []
     for name, ds in found.items():
-        explained = explained_output(ds)
+        output = explained_output(ds)
+        explained = None if output is None else output.values
         beside = [ds[key] for key in ("completeness_gap", "baseline_prediction") if key in ds]
         if any(each.dims != ("sample",) for each in beside):
             explained = None
