@@ -85,8 +85,8 @@ def test_extract_and_plot_from_files(demo, tmp_path, monkeypatch):
     assert list(attrkit.load("both.zarr").children) == ["attention", "gradient"]
     here("plot", "both.zarr", "--kind", "heatmap", "--out", "both.svg")
     assert "<svg" in (tmp_path / "both.svg").read_text()[:500]
-    here("plot", "ig.nc", "--kind", "profile", "--out", "profile.pdf")
-    assert (tmp_path / "profile.pdf").read_bytes().startswith(b"%PDF")
+    here("plot", "ig.nc", "--out", "ig.pdf")
+    assert (tmp_path / "ig.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize(

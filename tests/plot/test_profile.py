@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
+import attrkit
+from attrkit.cli import app
 from attrkit.errors import InputError
 from attrkit.metrics import interval
 from attrkit.plot import profile
@@ -143,3 +146,11 @@ def test_wrong_arguments_are_refused(tree, weights):
         profile(tree, profiles="query")
     with pytest.raises(InputError, match="method='wald' is not known"):
         profile(tree, method="wald")
+
+
+def test_the_command_line_draws_it(gradient, tmp_path):
+    attrkit.save(gradient, tmp_path / "gradient.nc")
+    target = tmp_path / "profile.pdf"
+    done = CliRunner().invoke(app, ["plot", str(tmp_path / "gradient.nc"), "--kind", "profile", "--out", str(target)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert target.read_bytes().startswith(b"%PDF")
