@@ -42,15 +42,16 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     settling(parser)
     chosen = parser.parse_args()
+    # Captum's default takes most of a machine's memory, so it comes before this process holds any.
+    other = in_torch(chosen) if chosen.torch_python else {"rows": []}
     rows = keras_rows(chosen) if chosen.only == "keras" else torch_rows(chosen)
     versions = machine()["versions"]
     if chosen.rows:
         chosen.rows.write_text(json.dumps({"rows": rows, "versions": versions}), encoding="utf-8")
         return
+    rows += other["rows"]
     attrs = {}
     if chosen.torch_python:
-        other = in_torch(chosen)
-        rows += other["rows"]
         attrs["versions_torch"] = other["versions"]
         attrs["versions"] = f"{versions}; {other['versions']}"
     for row in rows:
