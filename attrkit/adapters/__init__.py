@@ -5,31 +5,20 @@ a module under the entry point ``attrkit.adapters``.
 """
 
 import pkgutil
-import warnings
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.function import adapt_function
-from attrkit.errors import AttrkitWarning, InputError, UnknownModelError
+from attrkit.errors import InputError, UnknownModelError
+from attrkit.plugins import modules_in
 
 
 @cache
 def adapters() -> dict[str, Any]:
     """Return the modules that adapt models, by name: those of other packages first, then those of this folder."""
-    found = {}
-    for entry in entry_points(group="attrkit.adapters"):
-        try:
-            found[entry.name] = entry.load()
-        except Exception as err:  # Code of another package, which must not stop models that it has no part in.
-            warnings.warn(
-                f"the adapter {entry.name!r} of another package ({entry.value}) cannot be imported and is left out: "
-                f"{type(err).__name__}: {err}",
-                AttrkitWarning,
-                stacklevel=3,
-            )
+    found = dict(modules_in("attrkit.adapters", ("HANDLES", "adapt")))
     for info in pkgutil.iter_modules(__path__):
         if not info.name.startswith("_"):
             found.setdefault(info.name, import_module(f"{__name__}.{info.name}"))

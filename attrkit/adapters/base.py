@@ -75,6 +75,8 @@ class Adapter(ABC):
     """
 
     framework: ClassVar[str]
+    # Whether the tensors of its passes are arrays of numpy.
+    computes_in_numpy: ClassVar[bool] = False
     # Whether a layer that embeds several inputs can be replaced in one of its calls only.
     embeds_by_call: ClassVar[bool] = False
     # Ways in which a pass can be compiled, the cheapest to compile first.
@@ -580,7 +582,7 @@ class Adapter(ABC):
         except Exception as err:  # A user's function may raise anything.
             kinds = f"a {type(outputs).__name__}" + (f" of {list(outputs)}" if isinstance(outputs, Mapping) else "")
             raise InputError(f"the function given as target fails on the model's outputs, {kinds}: {err!r}") from err
-        out_of_place = isinstance(value, np.ndarray) and self.framework != "numpy"
+        out_of_place = isinstance(value, np.ndarray) and not self.computes_in_numpy
         if not hasattr(value, "shape") or out_of_place:
             raise InputError(
                 f"the function given as target returns a {type(value).__name__}; accepted is one value a sample, in "

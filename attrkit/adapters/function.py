@@ -126,6 +126,7 @@ class NumpyFunction(Function):
     """A function of numpy arrays: its values can be had, its gradients cannot."""
 
     framework = "numpy"
+    computes_in_numpy = True
 
     def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
         # Copies, because a function may work in place.
