@@ -342,6 +342,7 @@ def stack(
     Parameters
     ----------
     data : DataTree, Dataset, or mapping of str to Dataset
+        Results of several extractors.
     channels : {"sum", "abs_sum"}, optional
         How to bring attributions with channels to those without: their sum over channels, or the sum of their
         absolute values. Needed where only some have channels.
@@ -353,6 +354,7 @@ def stack(
     Returns
     -------
     DataArray of dims (extractor, sample[, output], timestep[, channel])
+        The attributions, in the order of `data`.
 
     Raises
     ------

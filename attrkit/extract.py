@@ -183,12 +183,15 @@ def compare(
 
     Parameters
     ----------
-    model, inputs, target, baseline, layer, batch_size, seed, show_progress, output_labels, mask, logits, embedding, \
-    embedding_reduction, explain
-        As in `extract`; `baseline` and `layer` go to the methods that take them.
+    model, inputs
+        As in `extract`.
     methods : sequence of str or callable, or mapping
         Methods; or a mapping of a name of your choice to a method, or to a method with options:
         ``{"attention": ("attention", {"reduce": "mean"}), "ig": "integrated_gradients"}``.
+    target, baseline, layer, batch_size, seed, show_progress, output_labels, mask, logits : optional
+        As in `extract`; `baseline` and `layer` go to the methods that take them.
+    embedding, embedding_reduction, explain : optional
+        As in `extract`.
 
     Returns
     -------

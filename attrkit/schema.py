@@ -78,6 +78,7 @@ def default_dims(name: str, ndim: int) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
+        In the order of the axes.
 
     Raises
     ------
@@ -240,6 +241,7 @@ def validate(data: xr.Dataset | xr.DataTree) -> None:
     Parameters
     ----------
     data : Dataset or DataTree
+        Whatever says that it is a result of attrkit.
 
     Raises
     ------
@@ -264,7 +266,23 @@ def validate(data: xr.Dataset | xr.DataTree) -> None:
 
 
 def faults(data: xr.Dataset | xr.DataTree) -> list[str]:
-    """List what is wrong with a dataset or a tree under the schema; an empty list means valid."""
+    """List what is wrong with a dataset or a tree under the schema.
+
+    Parameters
+    ----------
+    data : Dataset or DataTree
+        Anything else is a fault by itself.
+
+    Returns
+    -------
+    list of str
+        Every fault found; empty if `data` is valid.
+
+    Examples
+    --------
+    >>> faults(xr.Dataset(attrs={"schema": "attrkit-1"}))
+    ['none of attribution, attention, activation is there; variables are []']
+    """
     if isinstance(data, xr.DataTree):
         found = []
         if not data.children:

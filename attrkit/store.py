@@ -100,6 +100,7 @@ def load(path: str | Path, *, lazy: bool = False) -> xr.Dataset | xr.DataTree:
     Parameters
     ----------
     path : str or Path
+        A file or folder that `save` wrote, or a ``store`` of `extract`.
     lazy : bool, default False
         Read labels only, and values when they are used; the file stays open.
 

@@ -75,6 +75,7 @@ def write_study(tree: xr.DataTree, folder: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
+        What was written, the protocol first.
 
     Raises
     ------

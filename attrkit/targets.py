@@ -62,6 +62,7 @@ def resolve_target(
     Returns
     -------
     Target
+        One index and one label a sample.
 
     Raises
     ------

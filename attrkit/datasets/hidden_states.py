@@ -21,7 +21,9 @@ def hidden_states(*, n_samples: int, n_timesteps: int = 200, seed: int = 0) -> x
     Parameters
     ----------
     n_samples : int
+        How many series to draw.
     n_timesteps : int, default 200
+        The length of a series.
     seed : int, default 0
         A sample depends on it and on its own number only.
 

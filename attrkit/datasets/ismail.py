@@ -92,7 +92,9 @@ def ismail(
           ones (up to the last but one) where it is 0.
         * ``"positional_feature"`` 20 x 20: in any channels, early where the label is 1 and late where it is 0.
     n_samples : int
+        How many series to draw.
     n_timesteps, n_channels : int, default 50
+        The shape of a series.
     box_size : (int, int), optional
         Timesteps and channels of the box, in place of those above, which are for 50 x 50.
     shift : float, default 1.0

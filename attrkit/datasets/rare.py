@@ -30,6 +30,7 @@ def rare_feature(
     Parameters
     ----------
     n_samples : int
+        How many series to draw.
     n_timesteps, n_channels : int, default 50
         Timesteps from a quarter to three quarters of them matter, 12 to 36 of 50.
     n_salient : int, default 5
@@ -105,6 +106,7 @@ def rare_time(
     Parameters
     ----------
     n_samples : int
+        How many series to draw.
     n_timesteps, n_channels : int, default 50
         Channels from a quarter to three quarters of them matter, 12 to 36 of 50.
     n_salient : int, default 5

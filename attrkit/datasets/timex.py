@@ -25,6 +25,7 @@ def freq_shapes(*, n_samples: int, n_timesteps: int = 50, seed: int = 0) -> xr.D
     Parameters
     ----------
     n_samples : int
+        How many series to draw.
     n_timesteps : int, default 50
         20 or more.
     seed : int, default 0
@@ -89,6 +90,7 @@ def seq_comb(*, n_samples: int, n_timesteps: int = 200, n_channels: int = 4, see
     Parameters
     ----------
     n_samples : int
+        How many series to draw.
     n_timesteps : int, default 200
         113 or more, so that both ramps fit.
     n_channels : int, default 4
@@ -167,6 +169,7 @@ def low_var(*, n_samples: int, n_timesteps: int = 200, seed: int = 0) -> xr.Data
     Parameters
     ----------
     n_samples : int
+        How many series to draw.
     n_timesteps : int, default 200
         61 or more. The stretch begins at step 20 or later, and 41 or more before the end.
     seed : int, default 0

@@ -10,7 +10,18 @@ from attrkit.errors import InputError
 
 
 def method_names() -> list[str]:
-    """Return the names of the built-in methods."""
+    """Return the names of the built-in methods.
+
+    Returns
+    -------
+    list of str
+        In alphabetical order.
+
+    Examples
+    --------
+    >>> method_names()[:3]
+    ['attention', 'gradient', 'input_x_gradient']
+    """
     return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
 
 
@@ -27,7 +38,9 @@ def find_method(method: Any) -> tuple[str, Callable[..., Any]]:
     Returns
     -------
     name : str
+        What results say in the attribute ``method``.
     function : callable
+        Called with an adapter, the input, and what it names of `attrkit.extract`.
 
     Raises
     ------

@@ -289,6 +289,7 @@ def random_masking(
     Returns
     -------
     ndarray of the shape of `inputs`
+        A copy, with gaps.
 
     Raises
     ------

@@ -111,6 +111,7 @@ def faithfulness(
     seed : int, default 0
         What is drawn for a sample depends on it and on the sample's place, not on batches.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
 
     Returns
     -------

@@ -220,6 +220,7 @@ def infidelity(
     batch_size : int, optional
         Rows a pass.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
     seed : int, default 0
         The perturbations of a sample depend on it and on the sample's number only.
 

@@ -52,6 +52,7 @@ def interval(
         first: ``interval(values.mean("sample"), over="seed")``. The same is right where each seed has samples of its
         own.
     confidence : float, default 0.95
+        How often intervals of this kind hold the truth.
     statistic : {"mean", "median"}, default "mean"
     method : {"auto", "t", "bootstrap"}, default "auto"
         Over one dim, the bootstrap resamples its cases: bias-corrected and accelerated for means (Efron 1987,

@@ -70,6 +70,7 @@ def curves(
     Parameters
     ----------
     data : Dataset, DataTree, DataArray or mapping of str to Dataset
+        One extractor, or several.
     variable : str, optional
         Which variable; if not given, of each entry the first that is there of attribution, activation, attention,
         input.
@@ -83,6 +84,7 @@ def curves(
     share_y : bool, optional
         Whether all panels have one y axis; of several layers, those of one layer.
     zero_line : bool, optional
+        Draw a line at zero.
     max_timesteps : int, optional
         Draw no more than the first so many timesteps.
     n_cols : int, optional

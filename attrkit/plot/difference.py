@@ -44,6 +44,7 @@ def difference(
     Parameters
     ----------
     data : DataTree, or mapping of str to Dataset
+        Two extractors, or more of which two are named.
     a, b : str, optional
         Names of the two extractors; the first two if not given.
     samples : label or list of labels, optional

@@ -45,6 +45,7 @@ def hist(
     Parameters
     ----------
     data : Dataset, DataTree, DataArray or mapping of str to Dataset
+        One extractor, or several.
     variable : str, optional
         Which variable; if not given, of each entry the first that is there of attribution, attention, activation,
         input.

@@ -28,6 +28,7 @@ class Panels:
     Parameters
     ----------
     figure : Figure or SubFigure
+        What is saved and shown.
     axes : DataArray of Axes
         With a coordinate on every dim.
     own : bool, optional
@@ -36,6 +37,7 @@ class Panels:
     Attributes
     ----------
     figure : Figure or SubFigure
+        What is saved and shown.
     axes : DataArray of Axes
     artists : dict of str to DataArray
         What was drawn, by name of visual; the labels are those of `axes`, or fewer for what the panels share.

@@ -62,6 +62,7 @@ def scatter(
     Parameters
     ----------
     data : DataTree, or mapping of str to Dataset
+        Two extractors, or more of which two are named.
     x, y : str, optional
         Names of the two extractors; the first two if not given.
     channels : {"sum", "abs_sum"}, optional

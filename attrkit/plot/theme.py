@@ -94,6 +94,11 @@ def theme(name: str) -> Iterator[None]:
     name : {"light", "dark"}
         Holds for the plots of this thread that are drawn inside the ``with`` block; they stay as they are after it.
 
+    Yields
+    ------
+    None
+        Until the block ends.
+
     Raises
     ------
     InputError

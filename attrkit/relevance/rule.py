@@ -17,5 +17,23 @@ def untapped(rule: Rule) -> Rule:
 
 
 def passes(call: Call, flow: Flow) -> Any:
-    """Run a layer as it is: for one that is linear without bias, or only calls layers with rules of their own."""
+    """Run a layer as it is: for one that is linear without bias, or only calls layers with rules of their own.
+
+    Parameters
+    ----------
+    call : Call
+        The call of the layer.
+    flow : Flow
+        Not used.
+
+    Returns
+    -------
+    tensor
+        What the layer returns.
+
+    Examples
+    --------
+    >>> from attrkit.relevance import COMPOSITES
+    >>> composite = COMPOSITES["arras"].extended({"MyModel": passes})
+    """
     return call.original(*call.args, **call.kwargs)

@@ -35,7 +35,13 @@ def _halves(flow: Flow, values: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Epsilon:
-    """Shares by contribution, the sum kept from zero by `epsilon` (Bach et al. 2015, equation 58); 0 is the z rule."""
+    """Shares by contribution, the sum kept from zero (Bach et al. 2015, equation 58).
+
+    Parameters
+    ----------
+    epsilon : float, default 1e-3
+        What the sum is moved away from zero by; 0 is the z rule.
+    """
 
     epsilon: float = 1e-3
 
@@ -48,10 +54,17 @@ class Epsilon:
 
 @dataclass(frozen=True)
 class AlphaBeta:
-    """Shares among what raises an output, times `alpha`, and among what lowers it, times -`beta` (equation 60).
+    """Shares among what raises an output, times alpha, and among what lowers it, times -beta (equation 60).
 
-    `alpha` - `beta` is 1. ``bias="split"`` counts the positive part of a bias with what raises and the negative with
-    what lowers; ``"innvestigate"`` all of it with both, as that toolkit does; ``"ignore"`` with neither.
+    Parameters
+    ----------
+    alpha, beta : float, default 2 and 1
+        Their difference is 1.
+    bias : {"split", "innvestigate", "ignore"}, default "split"
+        ``"split"`` counts the positive part of a bias with what raises and the negative with what lowers;
+        ``"innvestigate"`` all of it with both, as that toolkit does; ``"ignore"`` with neither.
+    epsilon : float, default 1e-7
+        What each of the two sums is moved away from zero by.
     """
 
     alpha: float = 2.0
@@ -82,13 +95,37 @@ class AlphaBeta:
 
 
 def ZPlus(epsilon: float = 1e-7) -> AlphaBeta:
-    """Return the rule that shares among what raises an output only (Montavon et al. 2017): alpha 1, beta 0."""
+    """Return the rule that shares among what raises an output only (Montavon et al. 2017): alpha 1, beta 0.
+
+    Parameters
+    ----------
+    epsilon : float, default 1e-7
+        What the sum is moved away from zero by.
+
+    Returns
+    -------
+    AlphaBeta
+        With alpha 1 and beta 0.
+
+    Examples
+    --------
+    >>> ZPlus()
+    AlphaBeta(alpha=1.0, beta=0.0, bias='split', epsilon=1e-07)
+    """
     return AlphaBeta(1.0, 0.0, epsilon=epsilon)
 
 
 @dataclass(frozen=True)
 class Gamma:
-    """Shares by contribution, those of the output's own sign raised by `gamma` (generalised, as in zennit)."""
+    """Shares by contribution, those of the output's own sign raised (generalised, as in zennit).
+
+    Parameters
+    ----------
+    gamma : float, default 0.25
+        By how much of themselves contributions of the output's own sign are raised.
+    epsilon : float, default 1e-7
+        What the sum is moved away from zero by.
+    """
 
     gamma: float = 0.25
     epsilon: float = 1e-7
@@ -140,7 +177,15 @@ def _by_ones(rule: Any, flow: Flow, layer: Kernel, x: Any, kernel: Any) -> Any:
 
 @dataclass(frozen=True)
 class ZBox:
-    """For layers called with the model's input, whose values lie in a box: shares from its corner (equation 13)."""
+    """For layers called with the model's input, whose values lie in a box: shares from its corner (equation 13).
+
+    Parameters
+    ----------
+    low, high : float
+        The smallest and the largest value that an input may have.
+    epsilon : float, default 1e-7
+        What the sum is moved away from zero by.
+    """
 
     low: float
     high: float

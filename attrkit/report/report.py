@@ -36,6 +36,7 @@ def report(
     channels : label or list of labels, optional
         The 12 with the largest mean of absolute attributions if not given, where each extractor counts alike.
     title : str, optional
+        The heading of the page.
     overwrite : bool, default False
         Replace what is there.
 

@@ -54,6 +54,7 @@ def adversarial_attention(
     n_starts : int, default 5
         Searches of each sample; the best counts.
     n_steps : int, default 200
+        Of the search, from each start.
     learning_rate : float, default 0.3
         Of the first step; it falls to nothing in the last.
     mask : array_like of bool of shape (sample, timestep), optional
@@ -63,6 +64,7 @@ def adversarial_attention(
     seed : int, default 0
         Starts of a sample depend on it and on the sample's number.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
 
     Returns
     -------

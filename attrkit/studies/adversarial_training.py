@@ -72,6 +72,7 @@ def adversarial_training(
         the standard deviation of the base's; or the base's, moved by a hundredth of their size, because at the base
         itself the loss has no slope. The same for all of `lambdas`. Frozen parameters stay.
     epochs : int, default 80
+        Passes over the training data, for each lambda.
     learning_rate : float, default 0.01
         Of Adam in its first step; it falls to nothing in the last.
     batch_size : int, default 32
@@ -83,6 +84,7 @@ def adversarial_training(
     seed : int, default 0
         Of the start, and of the order of samples.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
 
     Returns
     -------

@@ -44,6 +44,7 @@ def permute_attention(
     seed : int, default 0
         Shuffles of a sample depend on it and on the sample's number.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
 
     Returns
     -------

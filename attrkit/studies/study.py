@@ -98,6 +98,7 @@ def study(
     batch_size : int, optional
         Rows a pass.
     show_progress : bool, default True
+        Show a bar for what takes longer than a second.
 
     Returns
     -------

@@ -85,6 +85,7 @@ def write_tables(tree: xr.DataTree, folder: str | Path, *, formats: Sequence[str
     Returns
     -------
     list of Path
+        What was written.
 
     Raises
     ------
