@@ -66,6 +66,12 @@ def from_arrays(
     SchemaError
         If an array has another shape than the inputs, or none that the schema knows.
 
+    See Also
+    --------
+    from_shap : Explanations of SHAP.
+    from_inseq : Files of inseq.
+    from_quantus : Arguments of Quantus.
+
     Examples
     --------
     >>> import numpy as np
@@ -361,6 +367,10 @@ def stack(
     InputError
         If axes differ, if only some extractors resolve channels and `channels` does not say what to do, or if one has
         attention only and `attention` does not.
+
+    See Also
+    --------
+    compare : Results of several methods.
 
     Examples
     --------

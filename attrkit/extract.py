@@ -119,6 +119,12 @@ def extract(
     CompletenessWarning
         If attributions miss the change of the output by more than 1 percent.
 
+    See Also
+    --------
+    compare : Several methods, one question.
+    layer_outputs : What layers put out.
+    attrkit.metrics.faithfulness : Whether what is ranked first matters.
+
     Examples
     --------
     >>> ds = attrkit.extract(model, x, "integrated_gradients", n_steps=64, show_progress=False)
@@ -202,6 +208,12 @@ def compare(
     ------
     InputError
         Also if two methods have one name.
+
+    See Also
+    --------
+    extract : One method.
+    stack : The results as one array.
+    attrkit.metrics.agreement : Whether they say the same.
 
     Examples
     --------

@@ -97,6 +97,11 @@ def layer_outputs(
     RefusedError
         If a layer is not reached, or runs inside a loop.
 
+    See Also
+    --------
+    extract : What an output depends on.
+    attrkit.plot.curves : Outputs, a panel for each unit.
+
     Examples
     --------
     >>> layer_outputs(model, x, "lstm")["lstm"]["activation"].dims

@@ -34,6 +34,10 @@ def windows(series: Any, length: int, *, stride: int = 1) -> xr.DataArray:
     InputError
         If the series is shorter than one window, or `length` or `stride` is no integer of 1 or more.
 
+    See Also
+    --------
+    pad : Series of several lengths.
+
     Examples
     --------
     >>> windows(np.arange(10.0).reshape(10, 1), 4, stride=3).values[:, :, 0]
@@ -92,6 +96,10 @@ def pad(series: Sequence[Any], *, value: float = 0.0, side: str = "right") -> xr
     ------
     InputError
         If there is no series, they differ in their channels, or `side` is not known.
+
+    See Also
+    --------
+    windows : Cuts one long series.
 
     Examples
     --------

@@ -44,6 +44,10 @@ def save(data: Any, path: str | Path, *, overwrite: bool = False) -> Path:
         If the suffix is not known, something is there already, or writing fails. Files appear under their name when
         they are complete, never before.
 
+    See Also
+    --------
+    load : Reads it back.
+
     Examples
     --------
     >>> attrkit.save(tree, "run.zarr").name
@@ -116,6 +120,10 @@ def load(path: str | Path, *, lazy: bool = False) -> xr.Dataset | xr.DataTree:
         every file must be there in its size and, if not `lazy`, hold what was written, by its checksum.
     SchemaError
         If it is not an attrkit dataset.
+
+    See Also
+    --------
+    save : Writes it.
 
     Examples
     --------

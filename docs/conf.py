@@ -31,7 +31,7 @@ extensions = [
 ]
 
 root_doc = "index"
-exclude_patterns = ["_build", "_ext", "examples", "**.ipynb"]
+exclude_patterns = ["_build", "_ext", "examples", "lessons", "**.ipynb"]
 default_role = "py:obj"
 highlight_language = "python"
 
@@ -41,13 +41,23 @@ autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
+# Everything but an extended summary and a list of what else to see, which not every name needs. Summaries stand on the
+# first line here, and arguments that are described together have no type and no order of their own.
+numpydoc_validation_checks = {"all", "ES01", "GL01", "GL02", "PR03", "PR04", "SA01"}
+# Named tuples and data classes describe their attributes; exceptions are their first line; rules are in the guide.
+numpydoc_validation_exclude = {
+    r"\.(adapters\.base|adapters\.terms|errors)\.",
+    r"\.relevance\.(Epsilon|AlphaBeta|Gamma|Flat|WSquare|ZBox|Composite|Flow)(\.|$)",
+    r"\.(Case|Panels)(\.|$)",
+}
 
 # ---- examples -------------------------------------------------------------------------------------------------------
 
 sphinx_gallery_conf = {
-    "examples_dirs": "examples",
-    "gallery_dirs": "gallery",
+    "examples_dirs": ["lessons", "examples"],
+    "gallery_dirs": ["tutorials", "gallery"],
     "filename_pattern": r"plot_\d\d_",
+    "ignore_pattern": r"torch_model",
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib", "panels_scraper.scrape"),
     "reset_modules": ("panels_scraper.shorten_warnings",),
@@ -61,19 +71,19 @@ sphinx_gallery_conf = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-doctest_global_setup = """
+doctest_global_setup = f"""
+from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
 import attrkit
+DOCS = Path({str(HERE)!r})
 """
 doctest_default_flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 # Docstrings are run by pytest, where what they need is imported.
 doctest_test_doctest_blocks = ""
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
-
-PAGES = (*(path.stem for path in HERE.glob("*.rst") if path.stem != "api"), "gallery/*", "search", "genindex")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "attrkit"
@@ -82,11 +92,12 @@ html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["attrkit.css"]
-# Only the reference has more pages below it.
-html_sidebars = {page: [] for page in PAGES}
+html_sidebars = {"index": [], "search": [], "genindex": []}
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
+    "show_nav_level": 2,
+    "collapse_navigation": False,
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -12,8 +12,8 @@ class Highway(keras.layers.Layer):
 
     def build(self, shape: Any) -> None:
         n = shape[-1]
-        self.kernel, self.bias = self.add_weight(shape=(n, n)), self.add_weight(shape=(n,), initializer="zeros")
-        self.gate_kernel, self.gate_bias = self.add_weight(shape=(n, n)), self.add_weight(shape=(n,))
+        self.kernel, self.gate_kernel = self.add_weight(shape=(n, n)), self.add_weight(shape=(n, n))
+        self.bias, self.gate_bias = self.add_weight(shape=(n,)), self.add_weight(shape=(n,))
 
     def call(self, x: Any) -> Any:
         gate = keras.ops.sigmoid(x @ self.gate_kernel + self.gate_bias)

@@ -9,7 +9,10 @@ __version__ = "1.0"
 
 
 class Recurrent:
-    """h[t] = tanh(x[t] W + h[t - 1] U + b): from (sample, timestep, channel) to (sample, timestep, unit)."""
+    """h[t] = tanh(x[t] W + h[t - 1] U + b).
+
+    From (sample, timestep, channel) to (sample, timestep, unit).
+    """
 
     def __init__(self, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> None:
         self.kernel, self.recurrent, self.bias = kernel, recurrent, bias
@@ -57,5 +60,6 @@ class Model:
 def small_model(seed: int = 0) -> Model:
     """Return a model of 3 channels, 5 units and 2 outputs, its weights drawn."""
     rng = np.random.default_rng(seed)
-    recurrent = Recurrent(rng.normal(size=(3, 5)), 0.4 * rng.normal(size=(5, 5)), rng.normal(size=5))
-    return Model({"recurrent": recurrent, "readout": Readout(rng.normal(size=(5, 2)), np.zeros(2))}, n_channels=3)
+    kernel, own, bias = rng.normal(size=(3, 5)), 0.4 * rng.normal(size=(5, 5)), rng.normal(size=5)
+    readout = Readout(rng.normal(size=(5, 2)), np.zeros(2))
+    return Model({"recurrent": Recurrent(kernel, own, bias), "readout": readout}, n_channels=3)

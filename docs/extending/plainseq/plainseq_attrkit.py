@@ -80,7 +80,7 @@ class PlainSequence(Adapter):
 
     def _path_begin(self, x: Feed, baseline: Feed, context: Feed, n_sums: int) -> Any:
         if self.question.head is not None:
-            raise RefusedError("plainseq cannot differentiate a function given as target; name an output by its index")
+            raise RefusedError("plainseq has no slopes of a function given as target; name an output by its index")
         (x_values,), (start,) = x.values(), baseline.values()
         return x_values, start, np.zeros((len(x_values), n_sums, *x_values.shape[1:]))
 
@@ -92,19 +92,20 @@ class PlainSequence(Adapter):
         if rows.noise is not None:
             (noise,) = rows.noise.values()
             points = points + noise
-        # Forward, every layer's values kept.
-        kept = [points]
+        # Forward, with what went into each layer and what came out.
+        values, seen = points, []
         for layer in self.model.layers.values():
-            kept.append(layer.forward(kept[-1]))
+            before, values = values, layer.forward(values)
+            seen.append((layer, before, values))
         # And back, from the output of each row that is explained.
-        slopes = np.zeros(kept[-1].shape)
+        slopes = np.zeros(values.shape)
         slopes[np.arange(len(slopes)), rows.target] = 1
-        for layer, before, after in zip(reversed(self.model.layers.values()), kept[-2::-1], kept[:0:-1], strict=True):
+        for layer, before, after in reversed(seen):
             slopes = layer.backward(before, after, slopes)
         # Several rows may be of one sample: add.at adds all of them.
         totals = totals.copy()
         np.add.at(totals, rows.sample, rows.weight[:, :, None, None] * slopes[:, None])
-        return (x, start, totals), kept[-1]
+        return (x, start, totals), values
 
     def _path_end(self, sums: Any) -> Feed:
         return {"x": sums[2]}

@@ -206,39 +206,5 @@ attrkit.plot.hist(weighted["attention"], bins=60)
 #   ``attention_on_padding``.
 # * Where attention and attribution disagree, that is a finding about the model. :doc:`/reading_attention` has more.
 #
-# From the helper functions of that answer to attrkit
-# ---------------------------------------------------
-#
-# The answer that many found under this question comes with helper functions, which later became the package see-rnn.
-# This is what to call instead. ``ds`` and ``tree`` are results as above.
-#
-# .. list-table::
-#    :header-rows: 1
-#    :widths: 42 58
-#
-#    * - there
-#      - here
-#    * - ``get_layer_outputs(model, "lstm", x, 1)``, ``get_outputs``
-#      - ``attrkit.layer_outputs(model, x, "lstm")``, by name or part of a name; ``training=True`` where the last
-#        argument, the learning phase, was 1
-#    * - ``show_features_1D(...)``, ``features_1D``
-#      - ``attrkit.plot.curves(outputs)``: a panel for each unit, a curve for each sample. ``equate_axes`` is
-#        ``share_y``, ``show_y_zero`` is ``zero_line``, ``max_col_subplots`` is ``n_cols``; ``max_timesteps`` is still
-#        ``max_timesteps``; width, height and dpi are ``figsize`` and ``panels.save(path, dpi=...)``
-#    * - ``show_features_2D(...)``, ``features_2D``
-#      - ``attrkit.plot.heatmap(ds)``: a panel for each sample; ``robust=99`` where ``norm`` cut off outliers
-#    * - ``show_features_0D(...)``, ``features_0D``
-#      - ``attrkit.plot.curves(outputs)`` of a layer without timesteps
-#    * - histogram of ``SeqWeightedAttention``: its outputs through ``plt.hist(..., bins=500)``
-#      - ``attrkit.plot.hist(attrkit.extract(model, x, "attention"), bins=500)``: the weights themselves, which the
-#        outputs of the layer are not
-#    * - ``features_hist``
-#      - ``attrkit.plot.hist(ds)``; ``by="channel"`` for a panel each
-#    * - ``get_layer_gradients(...)``, ``get_gradients``
-#      - ``attrkit.extract(model, x, "gradient")``. Not the same: there, gradients of the *loss* with respect to a
-#        layer, which need labels and serve to watch training. Here, gradients of the *output* with respect to the
-#        input
-#    * - iNNvestigate's ``gradient``, ``input_t_gradient``, ``integrated_gradients``, ``smoothgrad``
-#      - ``"gradient"``, ``"input_x_gradient"``, ``"integrated_gradients"``, ``"smoothgrad"``
-#    * - ``rnn_histogram``, ``rnn_heatmap``, weights of gates
-#      - not here: they show weights of the model, not what it looks at
+# The answer that many found under this question comes with helper functions, which later became the package see-rnn:
+# :doc:`/coming_from/see_rnn` says what to call instead.
