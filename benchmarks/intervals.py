@@ -3,7 +3,8 @@
 Run ``uv run python benchmarks/intervals.py``. Of each case, values are drawn from a world whose mean is known, as many
 times as the table says; counted is how often the 95 percent interval of `attrkit.metrics.interval` holds that mean.
 Over both levels a value is the sum of what its seed adds, what its sample adds, for all seeds alike, and noise of its
-own that is half as large as the larger of the two.
+own that is half as large as the larger of the two. Beside them stand the intervals that leave out one of the two: over
+samples, of one seed, and over seeds, of their means.
 """
 
 import argparse
@@ -51,13 +52,13 @@ CASES: list[tuple[str, Draw, str | tuple[str, str], int]] = [
 ]
 
 
-def held(draw: Draw, over: str | tuple[str, str], draws: int, method: str) -> float:
+def held(draw: Draw, draws: int, ask: Callable[[xr.DataArray], xr.Dataset]) -> str:
     """Return how many of 100 intervals hold the mean."""
     rng, inside = np.random.default_rng(0), []
     for _ in range(draws // 50):
-        found = interval(draw(rng, 50), over=over, method=method)
+        found = ask(draw(rng, 50))
         inside.append(((found["low"] <= 0) & (found["high"] >= 0)).mean().item())
-    return 100 * float(np.mean(inside))
+    return f"{100 * float(np.mean(inside)):.1f}"
 
 
 def main() -> None:
@@ -65,9 +66,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, help="folder for intervals.csv, such as docs/metrics")
     folder = parser.parse_args().write
-    rows = [("cases", "draws", "Student's t", "bootstrap")]
+    rows = [["cases", "draws", "Student's t", "bootstrap", "samples of one seed", "means of seeds"]]
     for name, draw, over, draws in CASES:
-        rows.append((name, str(draws), *(f"{held(draw, over, draws, method):.1f}" for method in ("t", "bootstrap"))))
+        asked = [
+            lambda values, how=how, over=over: interval(values, over=over, method=how) for how in ("t", "bootstrap")
+        ]
+        if over == BOTH:
+            asked.append(lambda values: interval(values.isel(seed=0), over="sample"))
+            asked.append(lambda values: interval(values.mean("sample"), over="seed"))
+        found = [held(draw, draws, ask) for ask in asked]
+        rows.append([name, str(draws), *found, *[""] * (4 - len(found))])
         print(*rows[-1], sep="  ", file=sys.stderr)
     if folder is None:
         csv.writer(sys.stdout).writerows(rows)

@@ -16,7 +16,6 @@ Yours is trained already: go on with the next section. This one stands in for it
 in Seattle, standardised, and forecasts the highest temperature of the next day.
 """
 
-import numpy as np
 from tensorflow import keras
 
 import attrkit
@@ -37,7 +36,8 @@ pooled = keras.layers.GlobalAveragePooling1D()(mixed)
 model = keras.Model(days, keras.layers.Dense(1, name="forecast")(pooled))
 model.compile(keras.optimizers.Adam(0.01), "mse")
 model.fit(x.values, y, epochs=5, verbose=0)
-print(f"variance explained: {1 - np.var(model.predict(x.values, verbose=0)[:, 0] - y) / np.var(y):.2f}")
+error = model.predict(x.values, verbose=0)[:, 0] - y
+print(f"variance explained: {1 - error.var() / y.var():.2f}")
 
 # %%
 # The same with torch. Everything below it is word for word the same: ``model`` may be the module.
@@ -72,7 +72,8 @@ tree["gradient"].to_dataset()
 # :doc:`/choosing` says what each method answers.
 
 ds = tree["integrated gradients"].to_dataset()
-print({name: ds.attrs[name] for name in ("method", "baseline", "target", "gradient_evaluations", "seconds")})
+for name in ("method", "method_options", "baseline", "target", "gradient_evaluations"):
+    print(f"{name:21}{ds.attrs[name]}")
 
 # %%
 # Look
@@ -95,8 +96,9 @@ attrkit.plot.profile(tree)
 # **Does it add up?** Integrated gradients share out the difference between this forecast and the one for the baseline,
 # here the mean of every measurement. What they miss is in the result, beside what there was to share out:
 
-print("largest gap:   ", float(abs(ds["completeness_gap"]).max()))
-print("mean |change|: ", float(abs(ds["prediction"] - ds["baseline_prediction"]).mean()))
+change = ds["prediction"] - ds["baseline_prediction"]
+print(f"largest gap:         {float(abs(ds['completeness_gap']).max()):.1e}")
+print(f"mean size of change: {float(abs(change).mean()):.2f}")
 
 # %%
 # **Do the answers agree?** Kendall's tau over the days of each window, mean over windows. 1 is the same ranking, 0 is
