@@ -68,3 +68,10 @@ def test_every_paper_is_cited_and_every_citation_is_there():
             cited |= set(re.findall(r":ref:`[^`<]+<([a-z]+-\d{4})>`", page.read_text()))
     assert labels == sorted(labels)
     assert set(labels) == cited
+
+
+def test_every_benchmark_is_named_where_figures_are_said_to_come_from():
+    named = (DOCS / "measured.rst").read_text()
+    found = sorted(path.name for path in (DOCS.parent / "benchmarks").glob("*.py"))
+    assert len(found) > 10
+    assert not [name for name in found if name not in named]
