@@ -81,6 +81,7 @@ def checked_first(check: Callable[..., None]) -> Callable[[Callable[..., Any]], 
 
     Examples
     --------
+    >>> from attrkit.errors import InputError
     >>> def check(model, x, *, share=0.5):
     ...     if not 0 < share <= 1:
     ...         raise InputError(f"share is {share}; accepted is a number above 0, up to 1")

@@ -62,7 +62,7 @@ def methods() -> tuple[Sequence[str], Iterator[Sequence[str]]]:
         options = [
             f"``{p.name}={p.default!r}``"
             for p in inspect.signature(function).parameters.values()
-            if p.default is not inspect.Parameter.empty and p.name not in ("layer", "mask", "seed")
+            if p.default is not inspect.Parameter.empty and p.name not in ("layer", "mask", "masks", "seed")
         ]
         rows.append((f"``{name}``", summary.rstrip("."), ", ".join(options) or "none"))
     return ("method", "what it returns", "options"), iter(rows)
