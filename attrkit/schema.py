@@ -280,7 +280,7 @@ def faults(data: xr.Dataset | xr.DataTree) -> list[str]:
 
     Examples
     --------
-    >>> faults(xr.Dataset(attrs={"schema": "attrkit-1"}))
+    >>> faults(xr.Dataset(attrs={"schema": VERSION}))
     ['none of attribution, attention, activation is there; variables are []']
     """
     if isinstance(data, xr.DataTree):
