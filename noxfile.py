@@ -232,9 +232,11 @@ def _use(session: nox.Session, wheel: Path, extra: str, folder: Path) -> None:
     )
     install = ("uv", "pip", "install", "--quiet", f"--python={python}", *rules)
     session.run(*install, what, *ADD.get(extra, ()), external=True, env=FOUND)
-    session.run("uv", "pip", "check", f"--python={python}", external=True, env=PLAIN)
+    if extra not in LEAVE_OUT:
+        session.run("uv", "pip", "check", f"--python={python}", external=True, env=PLAIN)
     script = Path("tests/extras.py").resolve()
-    calls = [extra] if extra != "all" else EXTRAS["all"][0].partition("[")[2].rstrip("]").split(",")
+    # Each was called by itself; that the frameworks stand each other is what is left to see.
+    calls = ["tensorflow", "jax", "torch"] if extra == "all" else [extra]
     with session.chdir(folder):
         for call in calls:
             session.run(str(python), "-I", str(script), call, external=True, env=ONE_THREAD)
