@@ -2,11 +2,21 @@
 
 import os
 import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
+# A lane that did not run did not pass.
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 # The pins of pyproject.toml serve the default environment; lanes resolve as a user's resolver does.
 PLAIN = {"UV_NO_CONFIG": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -41,6 +51,16 @@ FRAMEWORK_FREE = (
     "tests/test_several_inputs.py",
     "tests/test_store.py",
     "tests/test_targets.py",
+)
+
+# Of the extras without a framework: dask, datasets, metrics, report.
+WITH_EXTRAS = (
+    "tests/datasets/test_real.py",
+    "tests/metrics/test_agreement.py",
+    "tests/metrics/test_intervals.py",
+    "tests/metrics/test_pairs_and_ranks.py",
+    "tests/report",
+    "tests/streaming/test_dask.py::test_the_bytes_are_those_of_one_process",
 )
 
 
@@ -126,10 +146,8 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Style and types."""
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("mypy")
+    """Style, types, and the form of files: what pre-commit asks of a commit, of all files."""
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -138,3 +156,120 @@ def docs(session: nox.Session) -> None:
     build = ("sphinx-build", "-W", "--keep-going", "-q")
     session.run(*build, "-b", "html", "docs", "docs/_build/html", *session.posargs, env=PLAIN)
     session.run(*build, "-b", "doctest", "docs", "docs/_build/doctest", env=PLAIN)
+
+
+@nox.session(python=["3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """Run TensorFlow, and what needs no framework, on newer Pythons."""
+    session.install("-e", ".[dask,datasets,demo,metrics,report,study]", *TESTS, env=PLAIN)
+    env = {**PLAIN, "ATTRKIT_CONTRACT": "keras-tensorflow,numpy"}
+    tests = ("tests/contract/test_contract.py", "tests/test_demo.py", *WITH_EXTRAS)
+    session.run("pytest", *tests, *FRAMEWORK_FREE, *session.posargs, env=env)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run with the oldest packages that pyproject.toml says are enough."""
+    extras = "dask,datasets,metrics,report,study"
+    session.install("--resolution=lowest-direct", "-e", f".[{extras}]", "scikit-learn>=1.3", *TESTS, env=PLAIN)
+    # The bootstrap of an older scipy, which this test asks, names its argument otherwise.
+    left_out = "--deselect=tests/metrics/test_intervals.py::test_bootstrap_is_near_that_of_scipy_on_other_resamples"
+    session.run("pytest", *FRAMEWORK_FREE, *WITH_EXTRAS, left_out, *session.posargs, env=PLAIN)
+
+
+# What their packages ask for beside what attrkit uses, and what no processor alone can run: a torchvision that is built
+# for CUDA, TensorFlow's packages of CUDA, and the OpenCV that draws windows.
+LEAVE_OUT = {
+    "zennit": ("torchvision ; sys_platform == 'never'",),
+    "xplique": ("tensorflow>=2.14", "opencv-python ; sys_platform == 'never'"),
+}
+LEAVE_OUT["all"] = LEAVE_OUT["zennit"]
+ADD = {"xplique": ("opencv-python-headless",)}
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build what is published, look into it, and use each extra where there is nothing else; ``-- shap``: only this."""
+    asked = session.posargs or ["core", *EXTRAS]
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = _build(session, Path(folder) / "dist")
+        for extra in asked:
+            _use(session, wheel, extra, Path(folder) / extra)
+
+
+def _build(session: nox.Session, dist: Path) -> Path:
+    """Build the source distribution, and the wheel from it, and hold both against what git tracks."""
+    session.install("check-wheel-contents>=0.6", "twine>=6", "validate-pyproject[all]>=0.24", env=PLAIN)
+    session.run("validate-pyproject", "pyproject.toml")
+    session.run("uv", "build", "--quiet", "--out-dir", str(dist), external=True, env=PLAIN)
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+    tracked = set(session.run("git", "ls-files", external=True, silent=True).split("\n")) - {""}
+    with tarfile.open(sdist) as archive:
+        packed = {member.name.partition("/")[2] for member in archive.getmembers()}
+    with zipfile.ZipFile(wheel) as archive:
+        installed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    _same(session, sdist, packed - {"PKG-INFO"}, tracked)
+    _same(session, wheel, installed, {name for name in tracked if name.startswith("attrkit/")})
+    return wheel
+
+
+def _same(session: nox.Session, archive: Path, found: set[str], expected: set[str]) -> None:
+    if found != expected:
+        more, missing = sorted(found - expected), sorted(expected - found)
+        session.error(f"{archive.name} has {more} that git does not track, and lacks {missing}")
+
+
+def _use(session: nox.Session, wheel: Path, extra: str, folder: Path) -> None:
+    """Install the wheel with one extra into an empty environment, and call what the extra is for."""
+    folder.mkdir()
+    environment = folder / "environment"
+    python = environment / "bin" / "python"
+    (folder / "overrides.txt").write_text("\n".join(LEAVE_OUT.get(extra, ())))
+    (folder / "constraints.txt").write_text("\n".join(TORCH))
+    rules = (f"--overrides={folder}/overrides.txt", f"--constraints={folder}/constraints.txt")
+    what = f"attrkit @ {wheel.as_uri()}" if extra == "core" else f"attrkit[{extra}] @ {wheel.as_uri()}"
+    session.run(
+        "uv", "venv", "--quiet", f"--python={session.python or '3.11'}", str(environment), external=True, env=PLAIN
+    )
+    install = ("uv", "pip", "install", "--quiet", f"--python={python}", *rules)
+    session.run(*install, what, *ADD.get(extra, ()), external=True, env=FOUND)
+    if extra not in LEAVE_OUT:
+        session.run("uv", "pip", "check", f"--python={python}", external=True, env=PLAIN)
+    script = Path("tests/extras.py").resolve()
+    # Each was called by itself; that the frameworks stand each other is what is left to see.
+    calls = ["tensorflow", "jax", "torch"] if extra == "all" else [extra]
+    with session.chdir(folder):
+        for call in calls:
+            session.run(str(python), "-I", str(script), call, external=True, env=ONE_THREAD)
+    shutil.rmtree(folder)
+
+
+# Licences that ask for no more than their text in what is passed on; MPL-2.0 also for changes to its own files.
+PERMISSIVE = (
+    "Apache",
+    "BSD",
+    "ISC",
+    "MIT",
+    "Mozilla Public License 2.0",
+    "MPL-2.0",
+    "PSF",
+    "Python Software Foundation",
+)
+# Part of what a package says, beside one of those or alone, that the lane stops at.
+RESTRICTIVE = ("Commercial", "General Public License", "GPL", "NonCommercial", "NVIDIA", "Proprietary")
+# docs/licences says why these may stay.
+LOOKED_AT = ("docutils", "namex", "zennit")
+
+
+@nox.session
+def licences(session: nox.Session) -> None:
+    """Hold the licences of what is installed, by default and with torch, against two lists."""
+    extras = "captum,dask,datasets,demo,jax,metrics,report,shap,study,transformers"
+    session.install("pip-licenses>=5.5", "-e", f".[{extras}]", *TORCH, env=FOUND)
+    session.install("--no-deps", "zennit==0.5.1", env=PLAIN)
+    for python in (f"{session.virtualenv.location}/bin/python", sys.executable):
+        look = ("pip-licenses", f"--python={python}", "--partial-match", "--ignore-packages", *LOOKED_AT)
+        session.run(*look, f"--allow-only={';'.join(PERMISSIVE)}", "--summary")
+        session.run(*look, f"--fail-on={';'.join(RESTRICTIVE)}", silent=True)

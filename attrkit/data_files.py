@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import AttrkitError, StoreError
+from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.series import windows
 
 SUFFIXES = (".npy", ".npz", ".csv", ".nc", ".zarr")
@@ -49,7 +50,7 @@ def read_inputs(path: str | Path, *, length: int | None = None, stride: int | No
             loaded = np.load(source, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else loaded[_only(list(loaded), source, "array")]
         engine = "zarr" if source.suffix == ".zarr" else "h5netcdf"
-        with xr.open_dataset(source, engine=engine) as opened:
+        with xr.open_dataset(source, engine=engine, decode_timedelta=UNITS_ARE_TEXT) as opened:
             ds = opened.load()
     except AttrkitError:
         raise

@@ -12,6 +12,9 @@ from attrkit.errors import SchemaError
 
 VERSION = "attrkit-1"
 
+UNITS_ARE_TEXT = xr.coders.CFTimedeltaCoder(decode_via_units=False)
+"""For xarray's readers: before 2026.4 they take numbers for durations whose units are "s" or "hours"."""
+
 
 class Spec(NamedTuple):
     """What the schema fixes about one variable.

@@ -138,7 +138,7 @@ def load(path: str | Path, *, lazy: bool = False) -> xr.Dataset | xr.DataTree:
     try:
         # Without dask too: what is lazy is read by xarray itself.
         options: dict[str, Any] = {"consolidated": False, "chunks": None} if engine == "zarr" else {}
-        tree = xr.open_datatree(source, engine=engine, **options)
+        tree = xr.open_datatree(source, engine=engine, decode_timedelta=schema.UNITS_ARE_TEXT, **options)
         if not lazy:
             with tree as opened:
                 tree = opened.load()

@@ -14,6 +14,7 @@ import xarray as xr
 
 from attrkit import datasets
 from attrkit.errors import InputError, StoreError
+from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.studies import study
 
 DATASETS = ("ismail", "freq_shapes", "seq_comb", "low_var", "japanese_vowels", "basic_motions")
@@ -168,7 +169,8 @@ def _from_file(value: Any, folder: Path, side: str) -> Any:
             with np.load(file, allow_pickle=False) as loaded:
                 arrays = {name: loaded[name] for name in loaded.files}
         else:
-            with xr.open_dataset(file, engine="zarr" if file.suffix == ".zarr" else "h5netcdf") as opened:
+            engine = "zarr" if file.suffix == ".zarr" else "h5netcdf"
+            with xr.open_dataset(file, engine=engine, decode_timedelta=UNITS_ARE_TEXT) as opened:
                 return opened.load()
     except (OSError, ValueError, KeyError, EOFError) as err:
         raise StoreError(f"{file} cannot be read: {err}") from err

@@ -1,5 +1,7 @@
 """Tables of pandas, made into arrays."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -28,7 +30,10 @@ def frame_values(table: pd.DataFrame | pd.Series) -> np.ndarray:
         raise InputError(f"columns {text} are not numbers; drop or encode them")
     # Columns of pandas' own types (Int64, Float64) would become objects; a gap in them becomes NaN.
     kinds = [float if gaps else kind.type for kind, gaps in zip(frame.dtypes, frame.isna().any(), strict=True)]
-    return frame.to_numpy(dtype=np.result_type(np.bool_, *kinds), na_value=np.nan).reshape(table.shape)
+    dtype = np.result_type(np.bool_, *kinds)
+    # Whole numbers have no gaps, and pandas 2 would try to write NaN among them all the same.
+    gap: dict[str, Any] = {"na_value": np.nan} if dtype.kind == "f" else {}
+    return frame.to_numpy(dtype=dtype, **gap).reshape(table.shape)
 
 
 def time_stamps(index: pd.Index) -> np.ndarray:

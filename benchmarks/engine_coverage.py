@@ -222,7 +222,7 @@ def main() -> None:
     if chosen.write:
         file = chosen.write / f"coverage_{'torch' if chosen.torch else 'keras'}.csv"
         with file.open("w", newline="", encoding="utf-8") as handle:
-            csv.writer(handle).writerows([header, *rows])
+            csv.writer(handle, lineterminator="\n").writerows([header, *rows])
 
 
 if __name__ == "__main__":

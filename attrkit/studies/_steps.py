@@ -17,6 +17,7 @@ from typing import Any
 import xarray as xr
 
 from attrkit.errors import AttrkitWarning, MissingDependencyError, RefusedError, StoreError
+from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.store import ZARR
 from attrkit.streaming.chunk import OF_THE_RUN
 from attrkit.streaming.records import read_record, write_record
@@ -54,7 +55,8 @@ class StudyStore:
 
     def open(self, name: str) -> xr.Dataset:
         """Return what a step has found, in memory."""
-        with xr.open_zarr(self.path / name, consolidated=False, chunks=None) as opened:
+        folder = self.path / name
+        with xr.open_zarr(folder, consolidated=False, chunks=None, decode_timedelta=UNITS_ARE_TEXT) as opened:
             ds = opened.load()
         ds.attrs.pop(STEP)
         return ds
