@@ -4,12 +4,17 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from attrkit.errors import InputError
+
+_LARGEST = 2**63 - 1
+"""What files and generators of random numbers can hold."""
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a plain number; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def one_of(value: Any, name: str, accepted: Sequence[str]) -> None:
@@ -22,8 +27,23 @@ def one_of(value: Any, name: str, accepted: Sequence[str]) -> None:
         ...
     attrkit.errors.InputError: statistic='mode' is not known; accepted are 'mean', 'median'
     """
-    if value not in accepted:
+    if not isinstance(value, str) or value not in accepted:
         raise InputError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, accepted))}")
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return True or False; refuse all else, which Python would take for one of them.
+
+    Examples
+    --------
+    >>> flag("no", "absolute")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: absolute='no' is not known; accepted are True and False
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name}={value!r} is not known; accepted are True and False")
+    return bool(value)
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:
@@ -38,4 +58,6 @@ def whole_number(value: Any, name: str, *, least: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f"{name} must be a whole number, {least} or more, got {value!r}")
+    if value > _LARGEST:
+        raise InputError(f"{name} must be a whole number up to {_LARGEST}, got {value!r}")
     return int(value)

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.schema import attribute_faults
+from attrkit.schema import attribute_faults, is_masked
 from attrkit.tables import frame_values, from_frame
 
 DIMS = ("sample", "timestep", "channel")
@@ -186,6 +186,11 @@ def label_inputs(
 
 def read_array(values: Any, what: str, accepted: str) -> np.ndarray:
     """Make an array of what a user gave; `what` and `accepted` are for the message where it makes none."""
+    if is_masked(values):
+        raise InputError(
+            f"{what} has masked values, which numpy would read as what is beneath; fill them, array.filled(...), and "
+            "say where padding is with mask="
+        )
     try:
         # A tensor of torch may be on another device, or part of a graph.
         return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)

@@ -16,7 +16,7 @@ from attrkit.adapters.outputs import check_finite
 from attrkit.embeddings import at_embeddings, reduce_embedding
 from attrkit.errors import InputError
 from attrkit.explained import Explained
-from attrkit.methods import find_method
+from attrkit.methods import find_method, parameters_of
 from attrkit.parts import Parts, row_count
 from attrkit.question import Asked, baseline_of, masks_of, targets_of
 from attrkit.result_checks import check_result, check_saturation
@@ -39,7 +39,7 @@ def run_method(
     """Run one method and build its dataset."""
     started = time.perf_counter()
     name, function = find_method(method)
-    takes = inspect.signature(function).parameters
+    takes = parameters_of(name, function)
     _check_options(name, takes, options, asked)
     by_gradient = getattr(function, "needs_gradient", False)
     if by_gradient:

@@ -348,7 +348,7 @@ def test_data_that_are_not_valid_are_not_written(tmp_path, suffix):
     with pytest.raises(SchemaError, match="dimension 'channel' has no coordinate"):
         attrkit.save(dataset().drop_vars("channel"), path)
     with pytest.raises(SchemaError, match="group 'b': none of attribution, attention, activation"):
-        attrkit.save({"a": dataset(), "b": xr.Dataset(attrs={"schema": "attrkit-1"})}, path)
+        attrkit.save({"a": dataset(), "b": xr.Dataset(attrs={"schema": "attrkit-2"})}, path)
     with pytest.raises(InputError, match="got a int; accepted are a Dataset"):
         attrkit.save(3, path)
     assert os.listdir(tmp_path) == []
@@ -517,7 +517,7 @@ def test_a_file_of_another_version_is_refused_with_both(tmp_path, suffix):
     path = tmp_path / f"run{suffix}"
     future = dataset().assign_attrs(schema="attrkit-99")
     write(future, path)
-    with pytest.raises(SchemaError, match="'schema' is 'attrkit-99'; this version reads 'attrkit-1'"):
+    with pytest.raises(SchemaError, match="'schema' is 'attrkit-99'; this version reads 'attrkit-2'"):
         attrkit.load(path)
 
 

@@ -1,7 +1,8 @@
 """Methods: one file each, holding a function of the same name over an adapter. The folder is the registry."""
 
+import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,32 @@ from attrkit.errors import InputError
 def method_names() -> list[str]:
     """Return the names of the built-in methods."""
     return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+
+
+def parameters_of(name: str, function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a method by name; refuse what cannot be called as one.
+
+    Examples
+    --------
+    >>> list(parameters_of("mine", lambda model, x, target: x))
+    ['model', 'x', 'target']
+    >>> parameters_of("len", len)
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: method 'len' takes (obj, /); accepted is a function f(model, x, target, **options)
+    """
+    try:
+        signature = inspect.signature(function)
+        places = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        fits = len(places) > 1 or any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+    except (TypeError, ValueError):  # Functions of C, and classes of Python's own, may have none.
+        signature, fits = None, False
+    if signature is None or not fits:
+        raise InputError(
+            f"method {name!r} takes {signature or 'what is not known'}; accepted is a function f(model, x, target, "
+            "**options)"
+        )
+    return signature.parameters
 
 
 def find_method(method: Any) -> tuple[str, Callable[..., Any]]:

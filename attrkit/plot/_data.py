@@ -86,10 +86,10 @@ def content(ds: xr.Dataset, name: str, variables: Iterable[str]) -> xr.DataArray
     """
     variables = tuple(variables)
     for variable in variables:
-        if variable in ds:
+        if isinstance(variable, str) and variable in ds:
             return blank(ds[variable], ds)
     raise InputError(
-        f"{name!r} holds none of {', '.join(variables)}; its variables are {sorted(map(str, ds.data_vars))}"
+        f"{name!r} holds none of {', '.join(map(str, variables))}; its variables are {sorted(map(str, ds.data_vars))}"
     )
 
 

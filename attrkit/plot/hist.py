@@ -86,7 +86,7 @@ def hist(
     'n = 48'
     """
     styles = check_visuals(visuals, VISUALS)
-    if by not in WAYS:
+    if not isinstance(by, str) or by not in WAYS:
         raise InputError(f"unknown by={by!r}; accepted are {', '.join(WAYS)}")
     wanted = (*CONTENT, "input") if variable is None else (variable,)
     found = {name: content(ds, name, wanted) for name, ds in datasets(data).items()}

@@ -22,7 +22,7 @@ from attrkit.methods import find_method, method_names
 from attrkit.models import load_model
 from attrkit.progress import progress_bar
 from attrkit.question import Asked
-from attrkit.store import ZARR, load
+from attrkit.store import ZARR, as_path, load
 from attrkit.streaming.by_sample import check_by_sample, check_independent
 from attrkit.streaming.chunk import DATA, Chunk, Job, explain, naming_samples, predictions_of, run_chunk
 from attrkit.streaming.cluster import check_client, file_of, spread
@@ -135,7 +135,7 @@ def stream(
 
 
 def _target(store: str | Path) -> Path:
-    target = Path(store).absolute()
+    target = as_path(store).absolute()
     if target.suffix not in ZARR:
         raise StoreError(f"{target} ends in {target.suffix!r}; what is written chunk by chunk is a folder in .zarr")
     return target
