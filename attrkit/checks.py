@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Sequence
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,20 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def name_list(value: Any, name: str) -> list[str]:
+    """Return a name, or a sequence of names, as a list; refuse what holds anything but text.
+
+    Examples
+    --------
+    >>> name_list("sample", "over"), name_list(("seed", "sample"), "over")
+    (['sample'], ['seed', 'sample'])
+    """
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple | dict) or not all(isinstance(one, str) for one in given):
+        raise InputError(f"{name}={short(value)} came; accepted are a name, or a list of names")
+    return list(given)
+
+
 def whole_number(value: Any, name: str, *, least: int) -> int:
     """Return a whole number from `least` on, or refuse it.
 
@@ -56,8 +71,8 @@ def whole_number(value: Any, name: str, *, least: int) -> int:
         ...
     attrkit.errors.InputError: n_steps must be a whole number, 1 or more, got 2.5
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise InputError(f"{name} must be a whole number, {least} or more, got {value!r}")
-    if value > _LARGEST:
+    if int(value) > _LARGEST:
         raise InputError(f"{name} must be a whole number up to {_LARGEST}, got {value!r}")
     return int(value)

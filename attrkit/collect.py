@@ -337,7 +337,8 @@ def _as_dataset(value: Any, name: str) -> xr.Dataset:
         value = value.to_dataset(name=value.name if value.name in schema.VARIABLES else guess)
     if not isinstance(value, xr.Dataset):
         raise InputError(f"{name!r} is a {type(value).__name__}; accepted are a Dataset or a DataArray")
-    return value
+    # Axes are found by their places further on.
+    return value.assign({key: schema.in_order(key, value[key]) for key in schema.VARIABLES if key in value.data_vars})
 
 
 def stack(

@@ -75,7 +75,7 @@ def read_dataset(source: Path) -> xr.Dataset:
     options = {"engine": "zarr", "consolidated": False} if source.suffix == ".zarr" else {"engine": "h5netcdf"}
     try:
         check_harmless(source)
-        with xr.open_dataset(source, **options) as opened:  # type: ignore[arg-type]
+        with xr.open_dataset(source, **options) as opened:
             return opened.load()
     except StoreError:
         raise

@@ -8,7 +8,6 @@ from typing import Any
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import flag
 from attrkit.collect import as_tree, check_names
 from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
@@ -137,7 +136,6 @@ def extract(
     asked = check_asked(
         Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
     )
-    flag(show_progress, "show_progress")
     if store is not None:
         # Not at the top: it brings the files of models and stores along.
         from attrkit.streaming.run import stream
@@ -225,7 +223,6 @@ def compare(
     asked = check_asked(
         Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
     )
-    flag(show_progress, "show_progress")
     for word, said in (("baseline", asked.has_baseline), ("layer", layer is not None)):
         if said and not any(word in parameters for parameters in takes.values()):
             raise InputError(f"none of {', '.join(names)} takes a {word}; leave {word}= out")
@@ -253,6 +250,6 @@ def _named_methods(methods: Any) -> list[tuple[str, Any, dict[str, Any]]]:
             named.append((name, method, dict(options)))
         check_names(methods)
         return named
-    if not isinstance(methods, Iterable) or isinstance(methods, bytes):
+    if not isinstance(methods, Iterable) or isinstance(methods, bytes) or getattr(methods, "ndim", 1) == 0:
         raise InputError(f"methods={short(methods)} came; accepted are a list of methods, or a mapping of names")
     return [(find_method(method)[0], method, {}) for method in methods]

@@ -9,6 +9,7 @@ import xarray as xr
 from attrkit import schema
 from attrkit.adapters import adapt
 from attrkit.adapters.terms import Call
+from attrkit.checks import flag
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.targets import label_prediction
@@ -102,6 +103,7 @@ def layer_outputs(
     >>> layer_outputs(model, x, "lstm")["lstm"]["activation"].dims
     ('sample', 'timestep', 'channel')
     """
+    flag(training, "training")
     plain = adapt(model)
     explained = explain_inputs(plain, inputs)
     labelled = explained.main

@@ -14,7 +14,7 @@ from attrkit.adapters.base import Adapter
 from attrkit.adapters.memory import peak_memory
 from attrkit.adapters.outputs import check_finite
 from attrkit.embeddings import at_embeddings, reduce_embedding
-from attrkit.errors import InputError
+from attrkit.errors import InputError, SchemaError
 from attrkit.explained import Explained
 from attrkit.methods import find_method, parameters_of
 from attrkit.parts import Parts, row_count
@@ -167,6 +167,9 @@ def _along_outputs(found: Sequence[dict[str, Any]], labels: Sequence[Any]) -> di
     joined = {"prediction": found[0]["prediction"]} if "prediction" in found[0] else {}
     for name in [name for name in found[0] if name not in joined]:
         arrays = [schema.as_dataarray(name, one[name]) for one in found]
+        without = [array.dims for array in arrays if "sample" not in array.dims]
+        if without:
+            raise SchemaError(f"{name!r} has dims {without[0]}; 'sample' is one of them in every result")
         whole = xr.concat(arrays, xr.DataArray(list(labels), dims="output", name="output"), combine_attrs="override")
         joined[name] = whole.transpose("sample", "output", ...)
     return joined

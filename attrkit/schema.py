@@ -364,6 +364,19 @@ def attribute_faults(key: Any, value: Any, dtype: np.dtype | None = None) -> lis
     return []
 
 
+def in_order(name: str, array: xr.DataArray) -> xr.DataArray:
+    """Bring the dims of a variable of the schema into their order; dims that it does not know go first.
+
+    Examples
+    --------
+    >>> in_order("attribution", xr.DataArray(np.zeros((3, 5, 2)), dims=("channel", "timestep", "sample"))).dims
+    ('sample', 'timestep', 'channel')
+    """
+    known: list[Any] = [dim.strip("[]") for dim in VARIABLES[name].dims]
+    order = [Ellipsis if dim == "..." else dim for dim in known]
+    return array.transpose(*([] if Ellipsis in order else [Ellipsis]), *order, missing_dims="ignore")
+
+
 def dims_fit(dims: tuple[str, ...], spec: tuple[str, ...]) -> bool:
     """Whether `dims` follow the order of `spec`, where ``[x]`` may be left out and ``...`` takes any others."""
     places = {name.strip("[]"): place for place, name in enumerate(spec)}

@@ -121,9 +121,9 @@ def _check_written(data: xr.Dataset | xr.DataTree, part: Path, target: Path) -> 
     if found.attrs.pop(_CHECKSUM, None) == written == checksum(found):
         return
     whole = data if isinstance(data, xr.DataTree) else xr.DataTree(data)
-    differ = []
+    differ, groups = [], {node.path: node for node in found.subtree}
     for node in whole.subtree:
-        back = checksums_of(found[node.path].to_dataset(inherit=False)) if node.path in found.groups else {}
+        back = checksums_of(groups[node.path].to_dataset(inherit=False)) if node.path in groups else {}
         own = checksums_of(node.to_dataset(inherit=False))
         differ += [f"{node.path}/{name}".lstrip("/") for name, digest in own.items() if back.get(name) != digest]
     raise StoreError(

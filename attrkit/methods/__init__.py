@@ -4,6 +4,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from reprlib import repr as short
 from typing import Any
 
 from attrkit.engines import find_in_engine
@@ -70,13 +71,18 @@ def find_method(method: Any) -> tuple[str, Callable[..., Any]]:
     """
     if callable(method):
         return getattr(method, "__name__", type(method).__name__), method
-    if ":" in str(method):
-        return str(method), find_in_engine(str(method))
     names = method_names()
+    if not isinstance(method, str):
+        raise InputError(
+            f"method {short(method)} is a {type(method).__name__}; accepted are {', '.join(names)}, the name of a "
+            "toolkit's method, or a function of your own"
+        )
+    if ":" in method:
+        return method, find_in_engine(method)
     if method not in names:
         import difflib
 
-        close = difflib.get_close_matches(str(method), names, n=1)
+        close = difflib.get_close_matches(method, names, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise InputError(f"unknown method {method!r}; {hint}known are {', '.join(names)}, or a function of your own")
     return method, getattr(import_module(f"{__name__}.{method}"), method)

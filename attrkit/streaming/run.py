@@ -15,7 +15,7 @@ from attrkit import errors
 from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import difference_of
-from attrkit.checks import whole_number
+from attrkit.checks import flag, whole_number
 from attrkit.errors import StoreError
 from attrkit.explained import Explained
 from attrkit.methods import find_method, method_names
@@ -62,6 +62,7 @@ def stream(
 ) -> xr.Dataset:
     """Explain chunk by chunk into a zarr folder; go on where an earlier call stopped."""
     target = _target(store)
+    flag(show_progress, "show_progress")
     if client is not None:
         check_client(client)
     if chunk_size is not None:

@@ -51,7 +51,7 @@ def damaged(draw, whole):
 def files(draw):
     suffix = draw(st.sampled_from([".npy", ".npz", ".csv"]))
     values = draw(
-        st.sampled_from([np.ones((3, 6, 2)), np.array(["a", "b"]), np.array([{}, []], object), np.zeros((0, 2))])
+        st.sampled_from([np.ones((3, 6, 2)), np.array(["a", "b"]), np.array([{}, []], object), np.zeros((1, 2))])
     )
     return suffix, draw(damaged(written(values, suffix)))
 

@@ -17,6 +17,9 @@ RNG = np.random.default_rng(0)
 X = strategies.right_inputs()
 TREE = attrkit.from_arrays({"a": RNG.normal(size=X.shape), "b": RNG.normal(size=X.shape)}, inputs=X, target=0)
 FAITH = attrkit.metrics.faithfulness(model, TREE, channels="sum", n_random=1, show_progress=False)
+BY_OPERATOR = attrkit.metrics.faithfulness(
+    model, TREE, channels="sum", operator=["zero", "mean"], n_random=1, show_progress=False
+)
 SEEDS = {0: TREE, 1: TREE}
 
 CALLS = {
@@ -30,7 +33,15 @@ CALLS = {
     ),
     "ground_truth": lambda **asked: attrkit.metrics.ground_truth(**{"results": TREE, "saliency": X > 0, **asked}),
     "infidelity": lambda **asked: attrkit.metrics.infidelity(
-        **{"model": model, "results": TREE, "target": 0, "n_samples": 3, "show_progress": False, **asked}
+        **{
+            "model": model,
+            "results": TREE,
+            "target": 0,
+            "kind": "share",
+            "n_samples": 3,
+            "show_progress": False,
+            **asked,
+        }
     ),
     "max_sensitivity": lambda **asked: attrkit.metrics.max_sensitivity(
         **{
@@ -44,13 +55,15 @@ CALLS = {
         }
     ),
     "interval": lambda **asked: attrkit.metrics.interval(
-        **{"data": FAITH["aopc_comprehensiveness"], "n_resamples": 20, **asked}
+        **{"values": FAITH["aopc_comprehensiveness"], "n_resamples": 100, **asked}
     ),
-    "paired_tests": lambda **asked: attrkit.metrics.paired_tests(**{"data": FAITH["aopc_comprehensiveness"], **asked}),
+    "paired_tests": lambda **asked: attrkit.metrics.paired_tests(
+        **{"values": FAITH["aopc_comprehensiveness"], **asked}
+    ),
     "rank_stability": lambda **asked: attrkit.metrics.rank_stability(
-        **{"data": FAITH["aopc_comprehensiveness"].rename(sample="seed"), **asked}
+        **{"values": FAITH["aopc_comprehensiveness"].rename(sample="seed"), **asked}
     ),
-    "ranking_sensitivity": lambda **asked: attrkit.metrics.ranking_sensitivity(**{"faith": FAITH, **asked}),
+    "ranking_sensitivity": lambda **asked: attrkit.metrics.ranking_sensitivity(**{"faith": BY_OPERATOR, **asked}),
 }
 
 
@@ -72,7 +85,7 @@ def test_arguments_of_metrics_are_taken_or_refused(asked):
     outcome(
         f"arguments of {metric}",
         lambda: CALLS[metric](**{name: value}),
-        about={name: value, "adapter": None, "method": None, "Dataset": None},
+        about={name: value, **dict.fromkeys(("adapter", "method", "Dataset", "array", "dims", "attribution"))},
         valid=lambda found: found.sizes,
     )
 
@@ -85,7 +98,15 @@ def test_results_are_measured_or_refused(metric, data):
     outcome(
         f"results of {metric}",
         lambda: CALLS[metric](**{name: data}),
-        about={name: data, "Dataset": None, "extractor": None, "attribution": None, "sample": None, "saliency": None},
+        about={
+            name: data,
+            "Dataset": None,
+            "extractor": None,
+            "attribution": None,
+            "sample": None,
+            "saliency": None,
+            "channels": None,
+        },
         valid=lambda found: found.sizes,
     )
 

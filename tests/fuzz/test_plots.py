@@ -15,12 +15,17 @@ from tests.fuzz.test_results import collections
 
 PLOTS = ("heatmap", "curves", "hist", "attention", "overlay", "difference", "heads", "tokens")
 RNG = np.random.default_rng(0)
+WORDS = np.array([["a", "b", "c", "d", "e", "f"]] * 3)
 FIRST = build(
     {"attribution": RNG.normal(size=(3, 6, 2)), "input": RNG.normal(size=(3, 6, 2))}, attrs={"method": "first"}
 )
 TREE = xr.DataTree.from_dict({"first": FIRST, "second": 2 * FIRST.assign_attrs(method="second")})
 WEIGHTS = build({"attention": RNG.dirichlet(np.ones(6), size=(3, 2, 6))}, attrs={"method": "attention"})
-RIGHT = {"attention": WEIGHTS, "heads": WEIGHTS, "tokens": build({"attribution": RNG.normal(size=(3, 6))})}
+RIGHT = {
+    "attention": WEIGHTS,
+    "heads": WEIGHTS,
+    "tokens": build({"attribution": RNG.normal(size=(3, 6))}, coords={"token": (("sample", "timestep"), WORDS)}),
+}
 
 
 def check(panels):
@@ -45,7 +50,7 @@ def test_arguments_of_plots_are_taken_or_refused(asked):
     outcome(
         f"arguments of {plot}",
         lambda: getattr(attrkit.plot, plot)(RIGHT.get(plot, TREE), **{name: value}),
-        about={name: value, "visual": None, "Axes": None},
+        about={name: value, "visual": None, "Axes": None, "channel": None, "sample": None},
         valid=check,
     )
 
@@ -57,7 +62,7 @@ def test_data_are_drawn_or_refused(plot, data):
     outcome(
         f"data of {plot}",
         lambda: getattr(attrkit.plot, plot)(data),
-        about={**about, "accepted": None, "empty": None, "dims": None},
+        about={**about, "accepted": None, "empty": None, "dims": None, "value": None, "series": None},
         valid=check,
     )
 

@@ -61,7 +61,7 @@ def targets():
         index
         | several
         | several.map(tuple)
-        | several.map(np.array)
+        | several.map(lambda entries: np.array(entries, dtype=object))
         | shapes
         | tables
         | functions
@@ -99,11 +99,9 @@ def baselines(draw):
     form = draw(st.sampled_from(["array", "labelled", "list", "masked", "frame"]))
     if form == "labelled" and len(shape) in (2, 3):
         dims = draw(st.permutations(("sample", "timestep", "channel")[-len(shape) :]))
-        return (
-            xr.DataArray(values, dims=dims, coords={dims[0]: range(draw(st.sampled_from([0, 5])), 0 + shape[0])})
-            if draw(st.booleans()) and shape[0] < 5
-            else xr.DataArray(values, dims=dims)
-        )
+        first = draw(st.sampled_from([None, 0, 5]))
+        coords = {} if first is None else {dims[0]: np.arange(first, first + shape[0])}
+        return xr.DataArray(values, coords, dims)
     if form == "masked":
         return np.ma.masked_array(values, mask=np.arange(values.size).reshape(shape) % 2 == 0)
     if form == "frame" and len(shape) == 2:
@@ -263,7 +261,7 @@ def test_what_a_method_of_ones_own_returns_is_taken_or_refused(result, target):
     def mine(model, x, target):
         return result
 
-    about = {"mine": result, "result": None, "attribution": None, "arrays": None, "dims": None, "target": None}
+    about = {"mine": result, "result": None, "attribution": None, "arrays": None, "dims": None, "outputs": None}
     found = outcome(
         "results of a method",
         lambda: attrkit.extract(model, X, mine, target=target, show_progress=False),
