@@ -94,7 +94,7 @@ def from_arrays(
 
 
 def _read_dims(dims: Any) -> tuple[str, ...]:
-    names = tuple(dims) if isinstance(dims, Sequence) and not isinstance(dims, str) else ()
+    names = tuple(dims) if isinstance(dims, list | tuple) and all(isinstance(dim, str) for dim in dims) else ()
     names = tuple(SYNONYMS.get(name, name) for name in names)
     known = {"sample", "output", "timestep", "channel"}
     if not {"sample", "timestep"} <= set(names) <= known or len(set(names)) < len(names):

@@ -47,6 +47,8 @@ def match_layers(name: str | Sequence[str], paths: Sequence[str], *, what: str =
         raise InputError(
             f"a {what} is given by name, or a list of names, got {name!r}; there are {', '.join(paths) or 'none'}"
         )
+    if not name:
+        raise InputError(f"no {what} is named: {name!r} came; there are {', '.join(paths) or 'none'}")
     for word in [name] if isinstance(name, str) else name:
         hits = [path for path in paths if path == word] or [path for path in paths if word in path]
         if not hits:

@@ -94,7 +94,11 @@ def _read_mask(mask: Any, inputs: xr.DataArray) -> np.ndarray:
         # By its labels, as a baseline.
         if mask.dtype.kind not in "biuf":
             raise InputError(f"the mask has dtype {mask.dtype}; {accepted}")
-        mask = resolve_baseline(mask.astype(float), over.astype(float))[0].broadcast_like(over).transpose(*over.dims)
+        try:
+            mask = resolve_baseline(mask.astype(float), over.astype(float))[0]
+        except InputError as err:
+            raise InputError(str(err).replace("the baseline", "the mask")) from err
+        mask = mask.broadcast_like(over).transpose(*over.dims)
     values = read_array(mask, "the mask", accepted)
     if values.dtype.kind not in "biuf" or values.shape != over.shape or not np.isin(values, (0, 1)).all():
         raise InputError(f"the mask has shape {values.shape} of {values.dtype}; accepted is bool of shape {over.shape}")

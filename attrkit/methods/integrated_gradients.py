@@ -69,7 +69,7 @@ def integrated_gradients(
         If `n_steps` is below 1, the quadrature unknown, or an option is given that the steps have no use for.
     """
     start = each(lambda b, a: np.broadcast_to(b, a.shape), baseline, x)
-    if n_steps == "auto":
+    if isinstance(n_steps, str) and n_steps == "auto":
         _check_auto(quadrature, tolerance, max_steps)
         at_start = predicted_at(model, x, target, baseline)
         explained = prediction[np.arange(len(prediction)), target]

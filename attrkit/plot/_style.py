@@ -11,8 +11,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from attrkit.errors import InputError
 from attrkit.plot.theme import drawn_on, page_parameters, palette
@@ -72,6 +74,12 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
 
 def _as_it_is(figure: Any) -> None:
     """Write text that is no formula as it is: dollars in a name would fail when the figure is drawn."""
+    for axis in figure.findobj(Axis):
+        form = axis.get_major_formatter()
+        named = isinstance(form, FuncFormatter | FixedFormatter)
+        if named and any("$" in form(at, i) for i, at in enumerate(axis.get_majorticklocs())):
+            # Names of ticks are written when they are asked for.
+            axis.get_ticklabels()
     for words in figure.findobj(Text):
         if words.get_text().count("$") > 1:
             try:

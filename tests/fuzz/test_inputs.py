@@ -11,7 +11,20 @@ from tests.fuzz import strategies
 from tests.fuzz.contract import fuzz, outcome, refused
 from tests.fuzz.models import any_shape, model
 
-ABOUT = ("inputs", "input", "window", "label", "sample", "timestep", "channel", "column", "mapping", "batch", "mask")
+ABOUT = (
+    "inputs",
+    "input",
+    "window",
+    "label",
+    "sample",
+    "timestep",
+    "channel",
+    "column",
+    "mapping",
+    "batch",
+    "mask",
+    "variable",
+)
 
 
 def about(values):
@@ -25,7 +38,7 @@ def holds_the_input(ds, given):
 
 
 @given(strategies.inputs())
-@fuzz(100)
+@fuzz(60)
 def test_inputs_of_a_function_are_explained_or_refused(values):
     for function in (model, any_shape):
         found = outcome(

@@ -79,7 +79,7 @@ def arguments(draw):
 
 
 @given(arguments())
-@fuzz(250)
+@fuzz(120)
 def test_arguments_of_metrics_are_taken_or_refused(asked):
     metric, name, value = asked
     outcome(
@@ -91,7 +91,7 @@ def test_arguments_of_metrics_are_taken_or_refused(asked):
 
 
 @given(st.sampled_from(["agreement", "faithfulness", "ground_truth", "interval"]), collections())
-@fuzz(80)
+@fuzz(40)
 def test_results_are_measured_or_refused(metric, data):
     first = next(iter(inspect.signature(getattr(attrkit.metrics, metric)).parameters))
     name = "results" if first == "model" else first

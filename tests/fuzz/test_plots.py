@@ -44,7 +44,7 @@ def arguments(draw):
 
 
 @given(arguments())
-@fuzz(120)
+@fuzz(60)
 def test_arguments_of_plots_are_taken_or_refused(asked):
     plot, name, value = asked
     outcome(
@@ -56,7 +56,7 @@ def test_arguments_of_plots_are_taken_or_refused(asked):
 
 
 @given(st.sampled_from(PLOTS), collections())
-@fuzz(60)
+@fuzz(25)
 def test_data_are_drawn_or_refused(plot, data):
     about = {"data": data, "attribution": None, "attention": None, "extractor": None, "Dataset": None, "sample": None}
     outcome(
@@ -122,7 +122,7 @@ def hostile_trees(draw):
 
 
 @given(hostile_trees(), st.sampled_from(("heatmap", "curves", "hist", "overlay")))
-@fuzz(8)
+@fuzz(5)
 def test_hostile_names_are_drawn_as_they_are(tmp_path_factory, made, plot):
     data, _ = made
     found = outcome(

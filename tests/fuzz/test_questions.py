@@ -218,6 +218,7 @@ def test_methods_are_run_or_refused(given_methods):
             "name": None,
             "function": None,
             "gradient": None,
+            "attention": None,
             "option": None,
         },
     )

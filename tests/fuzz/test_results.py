@@ -12,7 +12,20 @@ from tests.fuzz.contract import fuzz, outcome, refused
 
 VARIABLES = ["attribution", "attention", "activation", "input", "prediction", "mask", "completeness_gap", "mine"]
 ABOUT = dict.fromkeys(
-    ("result", "attribution", "array", "input", "label", "dims", "name", "mask", "column", "coordinate", "variable")
+    (
+        "result",
+        "attribution",
+        "array",
+        "input",
+        "label",
+        "dims",
+        "name",
+        "mask",
+        "column",
+        "coordinate",
+        "variable",
+        "DataFrame",
+    )
 )
 
 
@@ -122,7 +135,7 @@ def test_attention_is_reduced_or_refused(data, how, layer, head):
 
 
 @given(collections())
-@fuzz(60)
+@fuzz(25)
 def test_what_is_saved_is_what_is_valid(tmp_path_factory, data):
     """A store is written whole, or there is none."""
     folder = tmp_path_factory.mktemp("saved")
@@ -163,6 +176,7 @@ def test_what_is_no_result_and_no_path_is_refused(tmp_path_factory, name, value)
             "results": None,
             "explanation": None,
             "tree": None,
+            "a_batch": None,
         },
         valid=lambda found: None,
     )

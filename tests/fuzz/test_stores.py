@@ -79,7 +79,7 @@ def read(path, written, subject):
 
 
 @given(st.data())
-@fuzz(150)
+@fuzz(80)
 def test_bytes_that_were_changed_are_noticed(stores, tmp_path_factory, data):
     whole = data.draw(st.sampled_from(sorted(stores)))
     files = sorted(path for path in [whole, *whole.rglob("*")] if path.is_file()) if whole.is_dir() else [whole]
@@ -183,7 +183,7 @@ JSON = st.recursive(
 
 
 @given(st.data())
-@fuzz(60)
+@fuzz(40)
 def test_metadata_of_something_else_are_refused(stores, tmp_path_factory, data):
     """Well-formed JSON in the place of zarr's own."""
     whole = data.draw(st.sampled_from(sorted(path for path in stores if path.is_dir())))
