@@ -317,7 +317,7 @@ def test_results_without_samples_are_refused_by_their_dims(x):
     def two(x):
         return x.sum(axis=1)
 
-    with pytest.raises(attrkit.schema.SchemaError, match=r"'attribution' has dims \('a', 'b', 'c'\); 'sample' is one"):
+    with pytest.raises(attrkit.schema.SchemaError, match=r"'attribution' has dims \('a', 'b', 'c'\); accepted are"):
         attrkit.extract(
             two, x, lambda model, x, target: xr.DataArray(x, dims=("a", "b", "c")), target="all", show_progress=False
         )
@@ -326,3 +326,13 @@ def test_results_without_samples_are_refused_by_their_dims(x):
 def test_one_value_among_several_inputs_is_refused(x):
     with pytest.raises(InputError, match=r"input 'b': got one value, 3; accepted are arrays with samples first"):
         attrkit.extract(lambda a, b: a.sum(axis=(1, 2)), {"a": x, "b": 3}, "occlusion", show_progress=False)
+
+
+@pytest.mark.parametrize("given", [np.zeros((3, 1, 1)), np.zeros(1), np.zeros((99, 1)), np.array([["a"]] * 3)])
+def test_a_prediction_of_another_shape_that_a_method_returns_is_refused(x, given):
+    def mine(model, x, target):
+        return {"attribution": np.zeros(x.shape), "prediction": given}
+
+    said = r"mine returns a prediction of shape .*; accepted are numbers of shape \(\d+, 1\)"
+    with pytest.raises(InputError, match=said):
+        attrkit.extract(linear, x, mine, show_progress=False)

@@ -27,7 +27,7 @@ COUNTS = Counter()
 """How many cases of each subject have come to what."""
 
 
-def fuzz(examples, *, thorough=40):
+def fuzz(examples, *, thorough=20):
     """Return the settings of a test: so many cases, `thorough` times as many with ATTRKIT_FUZZ=thorough.
 
     Every run of the suite tries the same cases; a thorough one others each time.

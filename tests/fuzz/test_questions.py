@@ -203,7 +203,11 @@ def methods():
 @fuzz(80)
 def test_arguments_of_compare_are_taken_or_refused(name, value):
     asked = {"methods": ["occlusion"], "target": 0, "show_progress": False, name: value}
-    outcome("arguments of compare", lambda: attrkit.compare(model, X, **asked), about={name: value, "method": None})
+    outcome(
+        "arguments of compare",
+        lambda: attrkit.compare(model, X, **asked),
+        about={name: value, "method": None, "group": None, "outputs": None},
+    )
 
 
 @given(methods())
@@ -219,6 +223,7 @@ def test_methods_are_run_or_refused(given_methods):
             "function": None,
             "gradient": None,
             "attention": None,
+            "toolkit": None,
             "option": None,
         },
     )

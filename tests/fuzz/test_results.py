@@ -25,6 +25,7 @@ ABOUT = dict.fromkeys(
         "coordinate",
         "variable",
         "DataFrame",
+        "delta",
     )
 )
 
