@@ -607,11 +607,9 @@ def test_a_lost_chunk_is_missed_though_it_holds_nothing_but_zeros(tmp_path):
             attrkit.load(path, lazy=lazy)
 
 
-@both
-def test_what_a_file_would_give_back_as_something_else_is_not_written(tmp_path, suffix):
-    odd = stamped().assign_attrs(note="cut \0 off") if suffix == ".nc" else stamped().assign(wide=("sample", ["a\0"]))
-    with pytest.raises(StoreError, match=r"was not written|could not be written"):
-        attrkit.save(odd, tmp_path / f"run{suffix}")
+def test_what_a_file_would_give_back_as_something_else_is_not_written(tmp_path):
+    with pytest.raises(StoreError, match=r"run\.nc (was not|could not be) written"):
+        attrkit.save(stamped().assign_attrs(note="cut \0 off"), tmp_path / "run.nc")
     assert os.listdir(tmp_path) == []
 
 

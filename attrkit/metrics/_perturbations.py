@@ -90,7 +90,7 @@ def find_perturbation(perturbation: Any) -> tuple[str, Perturbation]:
     """Return the name of a perturbation and what draws it."""
     if callable(perturbation):
         return f"function {getattr(perturbation, '__name__', type(perturbation).__name__)}", of_function(perturbation)
-    if perturbation not in PERTURBATIONS:
+    if not isinstance(perturbation, str) or perturbation not in PERTURBATIONS:
         raise InputError(
             f"perturbation={perturbation!r} is not known; accepted are {', '.join(map(repr, PERTURBATIONS))} and a "
             "function f(x, rng) of one sample that returns what is taken off it"

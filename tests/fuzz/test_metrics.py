@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import xarray as xr
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import attrkit
@@ -82,6 +82,8 @@ def arguments(draw):
 @fuzz(120)
 def test_arguments_of_metrics_are_taken_or_refused(asked):
     metric, name, value = asked
+    # A function of the user's may fail in its own ways.
+    assume(name != "fine_tune" or not callable(value))
     outcome(
         f"arguments of {metric}",
         lambda: CALLS[metric](**{name: value}),

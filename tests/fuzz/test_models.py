@@ -102,7 +102,19 @@ def test_options_of_methods_on_a_network_are_taken_or_refused(asked):
 def test_inputs_of_a_network_are_explained_or_refused(values, method):
     model = network()
     before = held(model)
-    words = ("inputs", "input", "window", "label", "sample", "timestep", "channel", "column", "batch", "mask")
+    words = (
+        "inputs",
+        "input",
+        "window",
+        "label",
+        "sample",
+        "timestep",
+        "channel",
+        "column",
+        "batch",
+        "mask",
+        "variable",
+    )
     outcome(
         "inputs of a network",
         lambda: attrkit.extract(model, values, method, target=0, show_progress=False),

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+# It sets filters of warnings when it is imported.
+import bokeh.plotting  # noqa: F401
 from hypothesis import given
 from hypothesis import strategies as st
 
