@@ -83,7 +83,7 @@ def _name_axes(baseline: Any, inputs: xr.DataArray, accepted: str) -> xr.DataArr
         pandas = isinstance(baseline, pd.DataFrame | pd.Series)
         raw = frame_values(baseline) if pandas else read_array(baseline, "the baseline", accepted)
         dims = inputs.dims[max(inputs.ndim - raw.ndim, 0) :]
-        if raw.shape != tuple(inputs.sizes[dim] for dim in dims):
+        if raw.shape != tuple(inputs.sizes[dim] for dim in dims) or raw.dtype.kind not in "fiu":
             raise InputError(f"the baseline has shape {raw.shape} and dtype {raw.dtype}; {accepted}")
         axes = zip(dims, baseline.axes, strict=True) if pandas else ()
         # Rows and columns that are only counted have no labels.

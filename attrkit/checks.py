@@ -2,14 +2,20 @@
 
 import numbers
 from collections.abc import Sequence
+from reprlib import repr as short
 from typing import Any
 
+import numpy as np
+
 from attrkit.errors import InputError
+
+_LARGEST = 2**63 - 1
+"""What files and generators of random numbers can hold."""
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a plain number; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def one_of(value: Any, name: str, accepted: Sequence[str]) -> None:
@@ -22,8 +28,37 @@ def one_of(value: Any, name: str, accepted: Sequence[str]) -> None:
         ...
     attrkit.errors.InputError: statistic='mode' is not known; accepted are 'mean', 'median'
     """
-    if value not in accepted:
+    if not isinstance(value, str) or value not in accepted:
         raise InputError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, accepted))}")
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return True or False; refuse all else, which Python would take for one of them.
+
+    Examples
+    --------
+    >>> flag("no", "absolute")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: absolute='no' is not known; accepted are True and False
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name}={value!r} is not known; accepted are True and False")
+    return bool(value)
+
+
+def name_list(value: Any, name: str) -> list[str]:
+    """Return a name, or a sequence of names, as a list; refuse what holds anything but text.
+
+    Examples
+    --------
+    >>> name_list("sample", "over"), name_list(("seed", "sample"), "over")
+    (['sample'], ['seed', 'sample'])
+    """
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple | dict) or not all(isinstance(one, str) for one in given):
+        raise InputError(f"{name}={short(value)} came; accepted are a name, or a list of names")
+    return list(given)
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:
@@ -36,6 +71,8 @@ def whole_number(value: Any, name: str, *, least: int) -> int:
         ...
     attrkit.errors.InputError: n_steps must be a whole number, 1 or more, got 2.5
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise InputError(f"{name} must be a whole number, {least} or more, got {value!r}")
+    if int(value) > _LARGEST:
+        raise InputError(f"{name} must be a whole number up to {_LARGEST}, got {value!r}")
     return int(value)

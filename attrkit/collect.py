@@ -1,6 +1,6 @@
 """Several results at once: results of other tools into the same shape, and one array over all extractors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,7 @@ def from_arrays(
         raise InputError(
             f"no results were given; name at least one: from_arrays({{'mine': values}}), got a {type(results).__name__}"
         )
+    check_names(results)
     order = None if dims is None else _read_dims(dims)
     explained = _explained(inputs, order)
     groups = {}
@@ -99,7 +100,7 @@ def from_arrays(
 
 
 def _read_dims(dims: Any) -> tuple[str, ...]:
-    names = tuple(dims) if isinstance(dims, Sequence) and not isinstance(dims, str) else ()
+    names = tuple(dims) if isinstance(dims, list | tuple) and all(isinstance(dim, str) for dim in dims) else ()
     names = tuple(SYNONYMS.get(name, name) for name in names)
     known = {"sample", "output", "timestep", "channel"}
     if not {"sample", "timestep"} <= set(names) <= known or len(set(names)) < len(names):
@@ -265,10 +266,15 @@ def _check_order(array: np.ndarray, own: xr.DataArray) -> None:
 
 def as_tree(groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
     """Make a tree of datasets by name; a name that a tree or a file would read as a path is refused."""
-    wrong = [name for name in groups if not schema.is_name(name)]
+    check_names(groups)
+    return xr.DataTree.from_dict(dict(groups))
+
+
+def check_names(names: Iterable[Any]) -> None:
+    """Refuse a name that a tree or a file would read as a path."""
+    wrong = [name for name in names if not schema.is_name(name)]
     if wrong:
         raise InputError(f"{wrong[0]!r} cannot name a group; accepted is text without '/'")
-    return xr.DataTree.from_dict(dict(groups))
 
 
 def as_datasets(data: Any) -> dict[str, xr.Dataset]:
@@ -337,7 +343,8 @@ def _as_dataset(value: Any, name: str) -> xr.Dataset:
         value = value.to_dataset(name=value.name if value.name in schema.VARIABLES else guess)
     if not isinstance(value, xr.Dataset):
         raise InputError(f"{name!r} is a {type(value).__name__}; accepted are a Dataset or a DataArray")
-    return value
+    # Axes are found by their places further on.
+    return value.assign({key: schema.in_order(key, value[key]) for key in schema.VARIABLES if key in value.data_vars})
 
 
 def stack(
@@ -403,7 +410,7 @@ def stack(
             raise InputError(f"{name!r} has no attribution; it holds {sorted(map(str, ds.data_vars))}")
         arrays[name] = ds["attribution"]
     if channels is not None:
-        if channels not in ("sum", "abs_sum"):
+        if not isinstance(channels, str) or channels not in ("sum", "abs_sum"):
             raise InputError(f"channels={channels!r} is not known; accepted are 'sum' and 'abs_sum'")
         arrays = {
             name: (abs(a) if channels == "abs_sum" else a).sum("channel", keep_attrs=True) if "channel" in a.dims else a

@@ -1,6 +1,5 @@
 """Inputs from files, for the command line."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.errors import AttrkitError, StoreError
+from attrkit.checks import whole_number
+from attrkit.errors import StoreError
+from attrkit.file_checks import check_harmless
 from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.series import windows
+from attrkit.store import as_path
 
 SUFFIXES = (".npy", ".npz", ".csv", ".nc", ".zarr")
 
@@ -35,32 +37,58 @@ def read_inputs(path: str | Path, *, length: int | None = None, stride: int | No
     Raises
     ------
     StoreError
-        If the file cannot be read, or holds more than one array.
+        If the file cannot be read, holds more than one array, or would run code or read other files.
+    InputError
+        If `path` is no path, or `length` or `stride` no whole number of 1 or more.
     """
-    source = Path(path)
+    source = as_path(path)
     if source.suffix not in SUFFIXES:
         raise StoreError(f"{source} ends in {source.suffix!r}; accepted are {', '.join(SUFFIXES)}")
+    for name, number in (("length", length), ("stride", stride)):
+        if number is not None:
+            whole_number(number, name, least=1)
     if not source.exists():
         raise StoreError(f"there is no file {source}")
-    try:
-        if source.suffix == ".csv":
-            return _from_csv(source, length=length, stride=stride)
-        if source.suffix in (".npy", ".npz"):
-            # Without pickles: a data file runs no code.
-            loaded = np.load(source, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else loaded[_only(list(loaded), source, "array")]
-        engine = "zarr" if source.suffix == ".zarr" else "h5netcdf"
-        with xr.open_dataset(source, engine=engine, decode_timedelta=UNITS_ARE_TEXT) as opened:
-            ds = opened.load()
-    except AttrkitError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
-        raise StoreError(f"{source} cannot be read: {err}") from err
+    if source.suffix == ".csv":
+        return _from_csv(source, length=length, stride=stride)
+    if source.suffix in (".npy", ".npz"):
+        arrays = read_arrays(source)
+        return arrays[_only(list(arrays), source, "array")]
+    ds = read_dataset(source)
     return ds[_only(list(map(str, ds.data_vars)), source, "variable")]
 
 
+def read_arrays(source: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a ``.npz`` by name, or that of a ``.npy``; one that is a pickle is refused unread."""
+    try:
+        # Without pickles: a data file runs no code.
+        loaded = np.load(source, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"input": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except Exception as err:  # A damaged archive makes zipfile, zlib and numpy raise errors of every kind.
+        raise StoreError(f"{source} cannot be read: {err}") from err
+
+
+def read_dataset(source: Path) -> xr.Dataset:
+    """Return what is in a file of netCDF or a folder of zarr, in memory; see `attrkit.file_checks`."""
+    options = {"engine": "zarr", "consolidated": False} if source.suffix == ".zarr" else {"engine": "h5netcdf"}
+    try:
+        check_harmless(source)
+        with xr.open_dataset(source, decode_timedelta=UNITS_ARE_TEXT, **options) as opened:
+            return opened.load()
+    except StoreError:
+        raise
+    except Exception as err:  # As in `attrkit.load`.
+        raise StoreError(f"{source} cannot be read: {err}") from err
+
+
 def _from_csv(source: Path, *, length: int | None, stride: int | None) -> Any:
-    frame = pd.read_csv(source, index_col=0)
+    try:
+        frame = pd.read_csv(source, index_col=0)
+    except (OSError, ValueError, pd.errors.ParserError) as err:
+        raise StoreError(f"{source} cannot be read: {err}") from err
     try:
         frame.index = (
             pd.to_datetime(frame.index, format="ISO8601") if frame.index.dtype.kind not in "iuf" else frame.index

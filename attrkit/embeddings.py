@@ -1,5 +1,6 @@
 """Token ids, which have no gradient, explained at the output of the layer that embeds them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,15 @@ from attrkit.adapters.terms import Call, Layer
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import Explained
 from attrkit.parts import OUTPUT
+
+_WAYS: dict[str, Callable[[xr.DataArray], Any]] = {
+    "sum": lambda a: a.sum("channel"),
+    "abs_sum": lambda a: abs(a).sum("channel"),
+    "norm": lambda a: np.sqrt((a**2).sum("channel")),
+}
+
+REDUCTIONS = ("auto", *_WAYS)
+"""How the units of an embedding become one value a token."""
 
 
 def at_embeddings(adapter: Adapter, explained: Explained, embedding: str | None) -> Explained:
@@ -84,14 +94,7 @@ def reduce_embedding(values: xr.DataArray, how: str | None) -> xr.DataArray:
     if how == "auto":
         # Slopes along the units of an embedding cancel: after a normalisation over the units their sum is zero.
         how = "sum" if values.attrs.get("units") == OUTPUT else "norm"
-    ways = {
-        "sum": lambda a: a.sum("channel"),
-        "abs_sum": lambda a: abs(a).sum("channel"),
-        "norm": lambda a: np.sqrt((a**2).sum("channel")),
-    }
-    if how not in ways:
-        raise InputError(f"embedding_reduction={how!r} is not known; accepted are auto, {', '.join(ways)} or None")
-    reduced = ways[how](values)
+    reduced = _WAYS[how](values)
     sign = values.attrs.get("sign", "signed") if how == "sum" else "non-negative"
     reduced.attrs = {**values.attrs, "sign": sign, "cell_methods": f"channel: {how}"}
     return reduced

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,8 @@ def explain_inputs(adapter: Adapter, inputs: Any, only: Sequence[str] | str | No
     """Label a user's inputs and split them into what is explained and what is handed on; `only` names the former."""
     labelled = label_each(inputs, adapter.inputs, dtype=adapter.dtype)
     chosen = [only] if isinstance(only, str) else only
+    if chosen is not None and not (isinstance(chosen, list | tuple) and all(isinstance(name, str) for name in chosen)):
+        raise InputError(f"explain={short(only)} came; accepted is the name of an input, or a list of them")
     wrong = [name for name in chosen or () if not isinstance(labelled.get(name), xr.DataArray)]
     if wrong:
         raise InputError(f"explain={wrong} cannot be explained or is no input; the inputs are {list(labelled)}")

@@ -1,18 +1,18 @@
 """The one call, for one method or for several."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.collect import as_tree
+from attrkit.collect import as_tree, check_names
 from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
-from attrkit.methods import find_method
-from attrkit.question import Asked
+from attrkit.methods import find_method, parameters_of
+from attrkit.question import Asked, check_asked
 from attrkit.run_method import run_method
 
 
@@ -139,7 +139,9 @@ def extract(
     >>> attrkit.extract(model, batches, "gradient", store="gradient.zarr", show_progress=False).sizes["sample"]
     5
     """
-    asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
+    asked = check_asked(
+        Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
+    )
     if store is not None:
         # Not at the top: it brings the files of models and stores along.
         from attrkit.streaming.run import stream
@@ -232,8 +234,10 @@ def compare(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two methods are named {twice!r}; give names of your own: compare(..., {{'name': method}})")
-    takes = {name: inspect.signature(find_method(method)[1]).parameters for name, method, _ in runs}
-    asked = Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
+    takes = {name: parameters_of(name, find_method(method)[1]) for name, method, _ in runs}
+    asked = check_asked(
+        Asked(target, baseline, layer, seed, output_labels, mask, logits, embedding, embedding_reduction)
+    )
     for word, said in (("baseline", asked.has_baseline), ("layer", layer is not None)):
         if said and not any(word in parameters for parameters in takes.values()):
             raise InputError(f"none of {', '.join(names)} takes a {word}; leave {word}= out")
@@ -252,10 +256,15 @@ def compare(
 def _named_methods(methods: Any) -> list[tuple[str, Any, dict[str, Any]]]:
     if isinstance(methods, str) or callable(methods):
         methods = [methods]
-    if not isinstance(methods, Mapping):
-        return [(find_method(method)[0], method, {}) for method in methods]
-    named = []
-    for name, value in methods.items():
-        method, options = value if isinstance(value, tuple) else (value, {})
-        named.append((name, method, dict(options)))
-    return named
+    if isinstance(methods, Mapping):
+        named = []
+        for name, value in methods.items():
+            method, options = value if isinstance(value, tuple) and len(value) == 2 else (value, {})
+            if isinstance(method, tuple) or not isinstance(options, Mapping):
+                raise InputError(f"method {name!r} is {short(value)}; accepted are a method, or (method, options)")
+            named.append((name, method, dict(options)))
+        check_names(methods)
+        return named
+    if not isinstance(methods, Iterable) or isinstance(methods, bytes) or getattr(methods, "ndim", 1) == 0:
+        raise InputError(f"methods={short(methods)} came; accepted are a list of methods, or a mapping of names")
+    return [(find_method(method)[0], method, {}) for method in methods]

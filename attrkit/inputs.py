@@ -1,6 +1,7 @@
 """What a user passes as inputs, made into one labelled array, or several by name."""
 
 from collections.abc import Mapping, Sequence
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.schema import attribute_faults
+from attrkit.schema import attribute_faults, is_masked
 from attrkit.tables import frame_values, from_frame
 
 DIMS = ("sample", "timestep", "channel")
@@ -116,6 +117,8 @@ def _by_name(inputs: Any, known: Sequence[Input]) -> dict[str, Any] | None:
 def _label_one(values: Any, spec: Input, dtype: str, *, beside_sequences: bool) -> xr.DataArray | np.ndarray:
     if not is_labelled(values) and not isinstance(values, xr.Dataset):
         array = read_array(values, f"a {type(values).__name__}", "accepted are arrays of numbers")
+        if not array.ndim:
+            raise InputError(f"got one value, {short(values)}; accepted are arrays with samples first")
         rank = array.ndim if spec.shape is None else len(spec.shape) + 1
         if array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.ndim != 2):
             return array
@@ -186,6 +189,11 @@ def label_inputs(
 
 def read_array(values: Any, what: str, accepted: str) -> np.ndarray:
     """Make an array of what a user gave; `what` and `accepted` are for the message where it makes none."""
+    if is_masked(values):
+        raise InputError(
+            f"{what} has masked values, which numpy would read as what is beneath; fill them, array.filled(...), and "
+            "say where padding is with mask="
+        )
     try:
         # A tensor of torch may be on another device, or part of a graph.
         return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)

@@ -9,6 +9,7 @@ import xarray as xr
 from attrkit import schema
 from attrkit.adapters import adapt
 from attrkit.adapters.terms import Call
+from attrkit.checks import flag
 from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.targets import label_prediction
@@ -46,6 +47,8 @@ def match_layers(name: str | Sequence[str], paths: Sequence[str], *, what: str =
         raise InputError(
             f"a {what} is given by name, or a list of names, got {name!r}; there are {', '.join(paths) or 'none'}"
         )
+    if not name:
+        raise InputError(f"no {what} is named: {name!r} came; there are {', '.join(paths) or 'none'}")
     for word in [name] if isinstance(name, str) else name:
         hits = [path for path in paths if path == word] or [path for path in paths if word in path]
         if not hits:
@@ -107,6 +110,7 @@ def layer_outputs(
     >>> layer_outputs(model, x, "lstm")["lstm"]["activation"].dims
     ('sample', 'timestep', 'channel')
     """
+    flag(training, "training")
     plain = adapt(model)
     explained = explain_inputs(plain, inputs)
     labelled = explained.main

@@ -10,6 +10,8 @@ import xarray as xr
 
 from attrkit.adapters.base import Adapter
 from attrkit.baselines import resolve_baseline
+from attrkit.checks import flag, whole_number
+from attrkit.embeddings import REDUCTIONS
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.explained import Explained
 from attrkit.inputs import read_array
@@ -39,6 +41,17 @@ class Asked(NamedTuple):
     def has_baseline(self) -> bool:
         """Whether a baseline other than the default was given."""
         return not (isinstance(self.baseline, int | float) and self.baseline == 0)
+
+
+def check_asked(asked: Asked) -> Asked:
+    """Refuse what no method could make sense of, before any work."""
+    flag(asked.logits, "logits")
+    if asked.embedding is not None and not isinstance(asked.embedding, str):
+        raise InputError(f"embedding={asked.embedding!r} is no layer; accepted is its name")
+    how = asked.embedding_reduction
+    if how is not None and not (isinstance(how, str) and how in REDUCTIONS):
+        raise InputError(f"embedding_reduction={how!r} is not known; accepted are {', '.join(REDUCTIONS)} or None")
+    return asked._replace(seed=whole_number(asked.seed, "seed", least=0))
 
 
 def targets_of(model: Adapter, asked: Asked, prediction: np.ndarray) -> tuple[list[Target], str]:
@@ -79,7 +92,13 @@ def _read_mask(mask: Any, inputs: xr.DataArray) -> np.ndarray:
     accepted = f"accepted is an array of bool of shape {over.shape}"
     if isinstance(mask, xr.DataArray):
         # By its labels, as a baseline.
-        mask = resolve_baseline(mask.astype(float), over.astype(float))[0].broadcast_like(over).transpose(*over.dims)
+        if mask.dtype.kind not in "biuf":
+            raise InputError(f"the mask has dtype {mask.dtype}; {accepted}")
+        try:
+            mask = resolve_baseline(mask.astype(float), over.astype(float))[0]
+        except InputError as err:
+            raise InputError(str(err).replace("the baseline", "the mask")) from err
+        mask = mask.broadcast_like(over).transpose(*over.dims)
     values = read_array(mask, "the mask", accepted)
     if values.dtype.kind not in "biuf" or values.shape != over.shape or not np.isin(values, (0, 1)).all():
         raise InputError(f"the mask has shape {values.shape} of {values.dtype}; accepted is bool of shape {over.shape}")

@@ -14,9 +14,10 @@ from attrkit.adapters.base import Adapter
 from attrkit.adapters.memory import peak_memory
 from attrkit.adapters.outputs import check_finite
 from attrkit.embeddings import at_embeddings, reduce_embedding
-from attrkit.errors import InputError
+from attrkit.errors import InputError, SchemaError
 from attrkit.explained import Explained
-from attrkit.methods import find_method
+from attrkit.inputs import read_array
+from attrkit.methods import find_method, parameters_of
 from attrkit.parts import Parts, row_count
 from attrkit.question import Asked, baseline_of, masks_of, targets_of
 from attrkit.result_checks import check_result, check_saturation
@@ -39,7 +40,7 @@ def run_method(
     """Run one method and build its dataset."""
     started = time.perf_counter()
     name, function = find_method(method)
-    takes = inspect.signature(function).parameters
+    takes = parameters_of(name, function)
     _check_options(name, takes, options, asked)
     by_gradient = getattr(function, "needs_gradient", False)
     if by_gradient:
@@ -70,8 +71,11 @@ def run_method(
         found.append(_variables(function(model, x, **arguments, **options), explained, asked))
     by_output = asked.every_output and "target" in takes
     variables |= _along_outputs(found, [target.label[0] for target in targets]) if by_output else found[0]
-    prediction = variables.pop("prediction", given.get("prediction"))
-    prediction = model.predict(x) if prediction is None else prediction
+    prediction = given.get("prediction")
+    if "prediction" in variables:
+        prediction = _prediction(name, variables.pop("prediction"), model, x)
+    elif prediction is None:
+        prediction = model.predict(x)
     if by_method:
         check_finite(prediction)
     variables["prediction"] = label_prediction(prediction, model.outputs, asked.output_labels)
@@ -97,6 +101,19 @@ def run_method(
             check_saturation(name, prediction, values, model.outputs)
         check_result(ds.sel(output=target.label[0]) if by_output else ds, name, values)
     return ds
+
+
+def _prediction(name: str, values: Any, model: Adapter, x: Parts) -> np.ndarray:
+    """Return the outputs that a method gives, laid flat; refuse those of another shape."""
+    model.learn_outputs(x)
+    prediction = read_array(values, f"the prediction of {name}", "accepted are numbers")
+    wanted = (row_count(x), sum(output.size for output in model.outputs))
+    if prediction.shape != wanted or prediction.dtype.kind not in "fiu":
+        raise InputError(
+            f"{name} returns a prediction of shape {prediction.shape} and dtype {prediction.dtype}; accepted are "
+            f"numbers of shape {wanted}, all outputs laid flat, or none"
+        )
+    return prediction
 
 
 def _is_fixed(target: Any) -> bool:
@@ -167,6 +184,10 @@ def _along_outputs(found: Sequence[dict[str, Any]], labels: Sequence[Any]) -> di
     joined = {"prediction": found[0]["prediction"]} if "prediction" in found[0] else {}
     for name in [name for name in found[0] if name not in joined]:
         arrays = [schema.as_dataarray(name, one[name]) for one in found]
+        wrong = [array.dims for array in arrays if "sample" not in array.dims or "output" in array.dims]
+        if wrong:
+            raise SchemaError(f"{name!r} has dims {wrong[0]}; accepted are those with 'sample' and without 'output'")
+        arrays = [array.drop_vars("output", errors="ignore") for array in arrays]
         whole = xr.concat(arrays, xr.DataArray(list(labels), dims="output", name="output"), combine_attrs="override")
         joined[name] = whole.transpose("sample", "output", ...)
     return joined

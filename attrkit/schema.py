@@ -1,6 +1,7 @@
 """The shape of every attrkit result: dimensions, variables, attributes, one builder, one validator."""
 
 import datetime
+import re
 from collections.abc import Hashable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import xarray as xr
 
 from attrkit.errors import SchemaError
 
-VERSION = "attrkit-1"
+VERSION = "attrkit-2"
 
 UNITS_ARE_TEXT = xr.coders.CFTimedeltaCoder(decode_via_units=False)
 """For xarray's readers: before 2026.4 they take numbers for durations whose units are "s" or "hours"."""
@@ -194,11 +195,20 @@ def as_dataarray(name: str, value: Any) -> xr.DataArray:
     """Label the values of a variable: a bare array gets the dims of `default_dims`."""
     if isinstance(value, xr.DataArray | xr.Variable):
         return xr.DataArray(value).copy(deep=False)
+    if is_masked(value):
+        raise SchemaError(f"{name!r} has masked values, which are none; fill them: array.filled(numpy.nan)")
     try:
         values = np.asarray(value)
     except Exception as err:  # An object's own conversion may raise anything.
         raise SchemaError(f"{name!r} is a {type(value).__name__} that cannot be read as an array: {err}") from err
     return xr.DataArray(values, dims=default_dims(name, values.ndim))
+
+
+def is_masked(value: Any) -> bool:
+    """Whether an array, or one in a list, has masked values, which `numpy.asarray` takes for what is beneath them."""
+    if isinstance(value, list | tuple):
+        return any(is_masked(one) for one in value if isinstance(one, list | tuple | np.ma.MaskedArray))
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
 
 
 def _labels(inputs: xr.DataArray) -> dict[Hashable, xr.Variable]:
@@ -257,7 +267,7 @@ def validate(data: xr.Dataset | xr.DataTree) -> None:
     Traceback (most recent call last):
         ...
     attrkit.errors.SchemaError: not an attrkit dataset:
-      - attribute 'schema' is missing; this version reads 'attrkit-1'
+      - attribute 'schema' is missing; this version reads 'attrkit-2'
       - 'attribution' has dims ('sample', 'time'); accepted are (sample, [output], timestep, [channel])
       - dimension 'sample' has no coordinate
       - dimension 'time' has no coordinate
@@ -302,11 +312,7 @@ def faults(data: xr.Dataset | xr.DataTree) -> list[str]:
 
 
 def _dataset_faults(ds: xr.Dataset) -> list[str]:
-    found = []
-    if "schema" not in ds.attrs:
-        found.append(f"attribute 'schema' is missing; this version reads {VERSION!r}")
-    elif ds.attrs["schema"] != VERSION:
-        found.append(f"attribute 'schema' is {ds.attrs['schema']!r}; this version reads {VERSION!r}")
+    found = _version_faults(ds.attrs)
     if not any(name in ds.data_vars for name in CONTENT):
         found.append(f"none of {', '.join(CONTENT)} is there; variables are {sorted(map(str, ds.data_vars))}")
     for name, spec in VARIABLES.items():
@@ -330,6 +336,23 @@ def _dataset_faults(ds: xr.Dataset) -> list[str]:
             faulty = attribute_faults(key, value, variable.dtype)
             found += [f"attribute {key!r} of {owner!r} {fault}" for fault in faulty]
     return found
+
+
+def _version_faults(attrs: Mapping[Hashable, Any]) -> list[str]:
+    if "schema" not in attrs:
+        return [f"attribute 'schema' is missing; this version reads {VERSION!r}"]
+    came = attrs["schema"]
+    if isinstance(came, str) and came == VERSION:
+        return []
+    number = re.fullmatch(r"attrkit-(\d{1,9})", str(came))
+    hint = ""
+    if number and int(number[1]) > int(VERSION.removeprefix("attrkit-")):
+        made_by = str(attrs.get("attrkit_version", ""))
+        newer = f"'attrkit>={made_by}'" if re.fullmatch(r"[\w.+-]{1,40}", made_by) else "--upgrade attrkit"
+        hint = f". It is of a later attrkit: pip install {newer}"
+    elif number:
+        hint = ". attrkit.load brings files of earlier versions to it"
+    return [f"attribute 'schema' is {came!r}; this version reads {VERSION!r}{hint}"]
 
 
 def _label_faults(ds: xr.Dataset, dim: Hashable) -> list[str]:
@@ -360,6 +383,19 @@ def attribute_faults(key: Any, value: Any, dtype: np.dtype | None = None) -> lis
     if is_time or becomes_time or key in _PACKING:
         return [f"is {value!r}, which files take for how the values are stored; apply it to the values, or drop it"]
     return []
+
+
+def in_order(name: str, array: xr.DataArray) -> xr.DataArray:
+    """Bring the dims of a variable of the schema into their order; dims that it does not know go first.
+
+    Examples
+    --------
+    >>> in_order("attribution", xr.DataArray(np.zeros((3, 5, 2)), dims=("channel", "timestep", "sample"))).dims
+    ('sample', 'timestep', 'channel')
+    """
+    known: list[Any] = [dim.strip("[]") for dim in VARIABLES[name].dims]
+    order = [Ellipsis if dim == "..." else dim for dim in known]
+    return array.transpose(*([] if Ellipsis in order else [Ellipsis]), *order, missing_dims="ignore")
 
 
 def dims_fit(dims: tuple[str, ...], spec: tuple[str, ...]) -> bool:

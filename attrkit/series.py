@@ -1,12 +1,12 @@
 """One long series cut into windows; series of several lengths padded to one."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from attrkit.checks import is_number, whole_number
 from attrkit.errors import InputError
 from attrkit.inputs import DIMS, LABELLED, is_labelled, label_inputs, name_axes, read_array
 
@@ -45,8 +45,7 @@ def windows(series: Any, length: int, *, stride: int = 1) -> xr.DataArray:
            [3., 4., 5., 6.],
            [6., 7., 8., 9.]])
     """
-    if not all(isinstance(number, numbers.Integral) and number >= 1 for number in (length, stride)):
-        raise InputError(f"length and stride must be integers of 1 or more, got length={length} and stride={stride}")
+    length, stride = whole_number(length, "length", least=1), whole_number(stride, "stride", least=1)
     if isinstance(series, LABELLED):
         one = name_axes(series, ndim=3)
     else:
@@ -107,7 +106,7 @@ def pad(series: Sequence[Any], *, value: float = 0.0, side: str = "right") -> xr
     >>> x.shape, x["mask"].values.tolist()
     ((2, 3, 2), [[True, True, True], [True, False, False]])
     """
-    if side not in ("right", "left"):
+    if not isinstance(side, str) or side not in ("right", "left"):
         raise InputError(f"side={side!r} is not known; accepted are 'right' and 'left'")
     if not isinstance(series, list | tuple) or not len(series):
         raise InputError(f"series are given in a list, one a sample; got a {type(series).__name__} of none")
@@ -119,7 +118,7 @@ def pad(series: Sequence[Any], *, value: float = 0.0, side: str = "right") -> xr
     length = max(one.sizes["timestep"] for one in samples)
     stamped = all(one["timestep"].dtype.kind == "M" for one in samples)
     dtype = np.result_type(*[one.dtype for one in samples])
-    if not isinstance(value, int | float) or (dtype.kind in "iu" and value != int(value)) or not np.isfinite(value):
+    if not is_number(value) or not np.isfinite(value) or (dtype.kind in "iu" and value != int(value)):
         raise InputError(f"value={value!r} cannot stand in series of {dtype}; accepted is a finite number of that type")
     out = np.full((len(samples), length, *first.shape[1:]), value, dtype)
     mask = np.zeros((len(samples), length), bool)

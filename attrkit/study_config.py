@@ -9,12 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import xarray as xr
-
 from attrkit import datasets
+from attrkit.data_files import read_arrays, read_dataset
 from attrkit.errors import InputError, StoreError
-from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.studies import study
 
 DATASETS = ("ismail", "freq_shapes", "seq_comb", "low_var", "japanese_vowels", "basic_motions")
@@ -163,17 +160,9 @@ def _from_file(value: Any, folder: Path, side: str) -> Any:
         raise InputError(f"[data] {side}={value!r}; accepted are files in .npz, .nc and .zarr")
     if not file.exists():
         raise InputError(f"[data] {side}={value!r}: there is no file {file}")
-    try:
-        if file.suffix == ".npz":
-            # Without pickles: a data file runs no code.
-            with np.load(file, allow_pickle=False) as loaded:
-                arrays = {name: loaded[name] for name in loaded.files}
-        else:
-            engine = "zarr" if file.suffix == ".zarr" else "h5netcdf"
-            with xr.open_dataset(file, engine=engine, decode_timedelta=UNITS_ARE_TEXT) as opened:
-                return opened.load()
-    except (OSError, ValueError, KeyError, EOFError) as err:
-        raise StoreError(f"{file} cannot be read: {err}") from err
+    if file.suffix != ".npz":
+        return read_dataset(file)
+    arrays = read_arrays(file)
     missing = [name for name in ("inputs", "labels") if name not in arrays]
     if missing:
         raise InputError(f"{file} has no array {' and no '.join(missing)}; it has {', '.join(arrays) or 'none'}")

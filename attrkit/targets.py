@@ -140,7 +140,8 @@ def label_prediction(
 
 
 def _read_labels(labels: Any) -> list[Any]:
-    several = isinstance(labels, Sequence | np.ndarray | pd.Series | pd.Index) and not isinstance(labels, str)
+    several = isinstance(labels, Sequence | np.ndarray | pd.Series | pd.Index) and not isinstance(labels, str | bytes)
+    several = several and getattr(labels, "ndim", 1) == 1
     entries = list(labels) if several else []
     counted = [entry for entry in entries if isinstance(entry, int | np.integer) and not isinstance(entry, bool)]
     if not entries or not (all(isinstance(entry, str) for entry in entries) or counted == list(range(len(entries)))):

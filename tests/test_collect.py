@@ -556,3 +556,21 @@ def test_inputs_made_by_label_inputs_and_by_hand_give_the_same_tree():
         from_arrays({"m": VALUES}, inputs=label_inputs(INPUTS)),
     )
     xr.testing.assert_equal(first, second)
+
+
+def test_dims_in_another_order_are_read_by_their_names():
+    ds = build({"attribution": VALUES, "input": VALUES, "mask": MASK}, attrs={"method": "mine"})
+    turned = ds.transpose("channel", "timestep", "sample")
+    np.testing.assert_array_equal(stack({"a": ds, "b": turned}).sel(extractor="b"), VALUES)
+    assert as_datasets(turned)["mine"]["mask"].dims == ("sample", "timestep")
+
+
+def test_a_result_with_masked_values_is_refused():
+    with pytest.raises(AttrkitError, match="has masked values"):
+        from_arrays({"mine": np.ma.masked_array(VALUES, VALUES > 0)})
+
+
+@pytest.mark.parametrize("name", [3, None, "", "../x", "a/b", "."])
+def test_a_name_that_is_a_path_is_refused_before_the_work(name):
+    with pytest.raises(InputError, match="cannot name a group"):
+        from_arrays({name: VALUES}, inputs="nothing that could be read")

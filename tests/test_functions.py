@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import attrkit
 from attrkit.errors import InputError, RefusedError, UnknownModelError
@@ -256,3 +257,82 @@ def test_an_adapter_that_cannot_be_imported_is_left_out(tmp_path):
 def test_adapters_of_other_packages_go_first(tmp_path):
     ran = ask_with(tmp_path, other=OTHER_PACKAGE)
     assert "models of keras, other, pytorch" in ran.stdout
+
+
+WRONG = {
+    "logits": ("yes", "logits='yes' is not known; accepted are True and False"),
+    "show_progress": (np.zeros(2), "show_progress=array.* accepted are True and False"),
+    "seed": (2**70, "seed must be a whole number up to"),
+    "embedding": (3, "embedding=3 is no layer"),
+    "embedding_reduction": ({"a": 1}, "embedding_reduction={'a': 1} is not known; accepted are auto, sum"),
+    "explain": (3, "explain=3 came; accepted is the name of an input"),
+    "method": (np.zeros(2), r"method array\(\[0., 0.\]\) is a ndarray; accepted are attention"),
+    "window": (True, "window must be a whole number"),
+    "per_channel": ("no", "per_channel='no' is not known"),
+    "mask": (np.ma.masked, "the mask has masked values"),
+    "output_labels": (np.array(None), "output_labels are .*; accepted is a list of text"),
+    "store": (3, "path is a int; accepted is a str or Path"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_arguments_of_the_wrong_type_are_refused_by_name(x, name):
+    value, said = WRONG[name]
+    asked = {"method": "occlusion", "show_progress": False, name: value}
+    with pytest.raises(InputError, match=said):
+        attrkit.extract(linear, x, **asked)
+
+
+@pytest.mark.parametrize("method", [len, int, lambda model: 0])
+def test_a_function_that_is_no_method_is_refused_by_what_it_takes(x, method):
+    with pytest.raises(InputError, match=r"accepted is a function f\(model, x, target, \*\*options\)"):
+        attrkit.extract(linear, x, method, show_progress=False)
+
+
+def test_a_method_may_take_its_arguments_as_they_come(x):
+    ds = attrkit.extract(linear, x, lambda *args, **options: np.zeros(x.shape), show_progress=False)
+    np.testing.assert_array_equal(ds["attribution"], 0)
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        (3, "methods=3 came; accepted are a list of methods"),
+        (np.array(None), "methods=array.* came; accepted are a list"),
+        ({"own": ("occlusion", {}, 3)}, r"method 'own' is .*; accepted are a method, or \(method, options\)"),
+        ({"own": ("occlusion", 3)}, r"method 'own' is \('occlusion', 3\)"),
+        ({"a/b": "occlusion"}, "'a/b' cannot name a group"),
+        ({3: "occlusion"}, "3 cannot name a group"),
+    ],
+)
+def test_methods_that_cannot_be_compared_are_refused_before_the_work(x, methods, said):
+    def fails(x):
+        raise AssertionError("the model was run")
+
+    with pytest.raises(InputError, match=said):
+        attrkit.compare(fails, x, methods, show_progress=False)
+
+
+def test_results_without_samples_are_refused_by_their_dims(x):
+    def two(x):
+        return x.sum(axis=1)
+
+    with pytest.raises(attrkit.schema.SchemaError, match=r"'attribution' has dims \('a', 'b', 'c'\); accepted are"):
+        attrkit.extract(
+            two, x, lambda model, x, target: xr.DataArray(x, dims=("a", "b", "c")), target="all", show_progress=False
+        )
+
+
+def test_one_value_among_several_inputs_is_refused(x):
+    with pytest.raises(InputError, match=r"input 'b': got one value, 3; accepted are arrays with samples first"):
+        attrkit.extract(lambda a, b: a.sum(axis=(1, 2)), {"a": x, "b": 3}, "occlusion", show_progress=False)
+
+
+@pytest.mark.parametrize("given", [np.zeros((3, 1, 1)), np.zeros(1), np.zeros((99, 1)), np.array([["a"]] * 3)])
+def test_a_prediction_of_another_shape_that_a_method_returns_is_refused(x, given):
+    def mine(model, x, target):
+        return {"attribution": np.zeros(x.shape), "prediction": given}
+
+    said = r"mine returns a prediction of shape .*; accepted are numbers of shape \(\d+, 1\)"
+    with pytest.raises(InputError, match=said):
+        attrkit.extract(linear, x, mine, show_progress=False)

@@ -567,3 +567,28 @@ def test_a_baseline_of_tokens_is_made_of_tokens(baseline):
     tokens = label_inputs(np.array([[1], [2]]), dtype="int32")
     with pytest.raises(InputError, match="the inputs are int32, which cannot hold the baseline"):
         resolve_baseline(baseline, tokens)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.ma.masked_array(VALUES, VALUES > 1),
+        np.ma.masked_array(VALUES, np.ones(VALUES.shape, bool)),
+        [np.ma.masked_array(one, one > 1) for one in VALUES],
+    ],
+    ids=["some", "all", "windows"],
+)
+def test_masked_values_are_refused_and_never_read_as_what_is_beneath(values):
+    with pytest.raises(InputError, match=r"has masked values, .*fill them.*mask="):
+        label_inputs(values)
+    with pytest.raises(InputError, match="the baseline has masked values"):
+        resolve_baseline(np.ma.masked, label_inputs(VALUES))
+
+
+def test_a_masked_array_that_masks_nothing_is_an_array():
+    np.testing.assert_array_equal(label_inputs(np.ma.masked_array(VALUES)), VALUES)
+
+
+def test_a_baseline_that_is_a_date_is_refused():
+    with pytest.raises(InputError, match=r"the baseline has shape .* and dtype datetime64"):
+        resolve_baseline(np.datetime64("NaT"), label_inputs(VALUES))

@@ -271,7 +271,7 @@ def test_every_fault_is_listed_at_once():
     text = str(caught.value)
     for part in (
         "not an attrkit dataset:",
-        "'schema' is 'attrkit-0'; this version reads 'attrkit-1'",
+        "'schema' is 'attrkit-0'; this version reads 'attrkit-2'",
         "'attribution' has dims ('sample', 'feature', 'timestep'); "
         "accepted are (sample, [output], timestep, [channel])",
         "'mask' has dtype int64; accepted are boolean",
@@ -456,9 +456,9 @@ def test_variables_of_other_names_are_free():
     validate(valid().assign(mine=("place", [1, 2])).assign_coords(place=["a", "b"]))
 
 
-@pytest.mark.parametrize("version", ["attrkit-2", "", 1])
+@pytest.mark.parametrize("version", ["attrkit-3", "", 1])
 def test_another_version_of_the_schema_is_refused(version):
-    with pytest.raises(SchemaError, match=f"'schema' is {version!r}; this version reads 'attrkit-1'"):
+    with pytest.raises(SchemaError, match=f"'schema' is {version!r}; this version reads 'attrkit-2'"):
         validate(valid().assign_attrs(schema=version))
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import attrkit
-from attrkit.errors import AttrkitError, InputError, SchemaError, StoreError
+from attrkit.errors import AttrkitError, AttrkitWarning, InputError, SchemaError, StoreError
 from attrkit.inputs import label_inputs
 from attrkit.schema import build
 
@@ -348,7 +348,7 @@ def test_data_that_are_not_valid_are_not_written(tmp_path, suffix):
     with pytest.raises(SchemaError, match="dimension 'channel' has no coordinate"):
         attrkit.save(dataset().drop_vars("channel"), path)
     with pytest.raises(SchemaError, match="group 'b': none of attribution, attention, activation"):
-        attrkit.save({"a": dataset(), "b": xr.Dataset(attrs={"schema": "attrkit-1"})}, path)
+        attrkit.save({"a": dataset(), "b": xr.Dataset(attrs={"schema": "attrkit-2"})}, path)
     with pytest.raises(InputError, match="got a int; accepted are a Dataset"):
         attrkit.save(3, path)
     assert os.listdir(tmp_path) == []
@@ -517,7 +517,7 @@ def test_a_file_of_another_version_is_refused_with_both(tmp_path, suffix):
     path = tmp_path / f"run{suffix}"
     future = dataset().assign_attrs(schema="attrkit-99")
     write(future, path)
-    with pytest.raises(SchemaError, match="'schema' is 'attrkit-99'; this version reads 'attrkit-1'"):
+    with pytest.raises(SchemaError, match="'schema' is 'attrkit-99'; this version reads 'attrkit-2'"):
         attrkit.load(path)
 
 
@@ -542,3 +542,90 @@ def test_what_was_loaded_is_in_memory(tmp_path, suffix):
     back = attrkit.load(path)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     np.testing.assert_array_equal(back["attribution"].values, dataset()["attribution"].values)
+
+
+# What a file holds is checked
+
+
+@both
+def test_a_file_carries_a_checksum_that_a_loaded_dataset_does_not(tmp_path, suffix):
+    path = attrkit.save(tree(), tmp_path / f"run{suffix}")
+    with xr.open_datatree(path, engine="zarr" if suffix == ".zarr" else "h5netcdf") as opened:
+        assert len(opened.attrs["attrkit_sha256"]) == 64
+    assert attrkit.load(path).attrs == {}
+
+
+@both
+@pytest.mark.parametrize("change", ["value", "label", "attribute", "further"])
+def test_what_another_program_has_changed_is_refused_and_says_how_to_take_it(tmp_path, suffix, change):
+    path = attrkit.save(dataset(), tmp_path / f"run{suffix}")
+    engine = "zarr" if suffix == ".zarr" else "h5netcdf"
+    ds = xr.load_dataset(path, engine=engine, **({"consolidated": False} if suffix == ".zarr" else {}))
+    if change == "value":
+        ds["attribution"].values[0, 0, 0] += 1e-7
+    elif change == "label":
+        ds = ds.assign_coords(channel=["a", "b", "c"])
+    elif change == "attribute":
+        ds.attrs["note"] = "another"
+    else:
+        ds["mine"] = "sample", [1, 2]
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    ds = ds.drop_encoding()
+    write(ds, path)
+    with pytest.raises(
+        StoreError, match=r"holds something else than was written.*take the attribute 'attrkit_sha256' off"
+    ):
+        attrkit.load(path)
+    del ds.attrs["attrkit_sha256"]
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write(ds, path)
+    with pytest.warns(AttrkitWarning, match="has no checksum"):
+        attrkit.load(path)
+
+
+@both
+def test_a_group_that_is_gone_is_missed(tmp_path, suffix):
+    data = tree()
+    path = attrkit.save(data, tmp_path / f"run{suffix}")
+    if suffix == ".zarr":
+        shutil.rmtree(path / "mine")
+    else:
+        import h5py
+
+        with h5py.File(path, "a") as file:
+            del file["mine"]
+    for lazy in (False, True):
+        with pytest.raises(StoreError, match="damaged"):
+            attrkit.load(path, lazy=lazy)
+
+
+def test_a_lost_chunk_is_missed_though_it_holds_nothing_but_zeros(tmp_path):
+    path = attrkit.save(build({"attribution": np.zeros((2, 3))}), tmp_path / "run.zarr")
+    (path / "attribution" / "0.0").unlink()
+    for lazy in (False, True):
+        with pytest.raises(StoreError, match="damaged"):
+            attrkit.load(path, lazy=lazy)
+
+
+def test_what_a_file_would_give_back_as_something_else_is_not_written(tmp_path):
+    with pytest.raises(StoreError, match=r"run\.nc (was not|could not be) written"):
+        attrkit.save(stamped().assign_attrs(note="cut \0 off"), tmp_path / "run.nc")
+    assert os.listdir(tmp_path) == []
+
+
+@both
+def test_links_lead_to_stores(tmp_path, suffix):
+    (tmp_path / "with space é").mkdir()
+    path = attrkit.save(dataset(), tmp_path / "with space é" / f"run{suffix}")
+    link = tmp_path / f"link{suffix}"
+    link.symlink_to(path)
+    xr.testing.assert_identical(attrkit.load(link), dataset())
+    attrkit.save(stamped(), link, overwrite=True)
+    xr.testing.assert_identical(attrkit.load(link), stamped())
+
+
+@pytest.mark.parametrize("path", [3, None, [], {}], ids=str)
+def test_what_is_no_path_is_refused(path):
+    for call in (attrkit.load, lambda path: attrkit.save(stamped(), path)):
+        with pytest.raises(InputError, match=f"path is a {type(path).__name__}; accepted is a str or Path"):
+            call(path)

@@ -39,7 +39,7 @@ from attrkit.adapters.terms import (
     Readings,
     Rewrite,
 )
-from attrkit.checks import whole_number
+from attrkit.checks import flag, whole_number
 from attrkit.errors import InputError, RefusedError
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of, each, row_count
@@ -105,7 +105,7 @@ class Adapter(ABC):
         other = copy.copy(self)
         other.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else whole_number(batch_size, "batch_size", least=1)
         other._tries_sizes = batch_size is None
-        other.show_progress = show_progress
+        other.show_progress = flag(show_progress, "show_progress")
         other.cost = Counter()
         structure = other._structure()
         if structure is not None:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from attrkit import schema
 from attrkit.errors import InputError
+from attrkit.store import as_path
 
 _LARGEST = 2**30
 """Bytes of text that a file may hold; a compressed one may say little and hold much."""
@@ -91,7 +92,7 @@ def from_inseq(path: str | Path | Sequence[str | Path], *, name: str | None = No
         ...
     attrkit.errors.InputError: missing.json cannot be read: [Errno 2] No such file or directory: 'missing.json'
     """
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    paths = [as_path(one) for one in (path if isinstance(path, list | tuple) else [path])]
     if not paths:
         raise InputError("no files were given; accepted is a path, or the paths of one split output")
     read = [_read_file(one) for one in paths]

@@ -16,7 +16,7 @@ def fixed_rule(quadrature: str, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
     >>> fixed_rule("midpoint", 2)
     (array([0.25, 0.75]), array([0.5, 0.5]))
     """
-    if quadrature not in QUADRATURES:
+    if not isinstance(quadrature, str) or quadrature not in QUADRATURES:
         raise InputError(f"unknown quadrature {quadrature!r}; accepted are {', '.join(QUADRATURES)}")
     n_steps = whole_number(n_steps, "n_steps", least=2 if quadrature == "trapezoid" else 1)
     if quadrature == "gauss_legendre":

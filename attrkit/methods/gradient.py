@@ -6,6 +6,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.attention.impose import hold_own_weights
+from attrkit.checks import flag
 from attrkit.method import OUTPUT_PER_INPUT, attribution, gives_prediction, needs_gradient
 from attrkit.parts import Parts
 
@@ -36,7 +37,7 @@ def gradient(model: Adapter, x: Parts, target: np.ndarray, *, hold_attention: bo
     RefusedError
         If attention is to be held, and there is none, or none that can be.
     """
-    model = hold_own_weights(model, x) if hold_attention else model
+    model = hold_own_weights(model, x) if flag(hold_attention, "hold_attention") else model
     values, prediction = model.path_gradient(x, target, outputs=True)
     found = attribution(values, long_name="gradient", units=OUTPUT_PER_INPUT)
     return {"attribution": found, "prediction": prediction}

@@ -6,6 +6,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.attention.impose import hold_own_weights
+from attrkit.checks import flag
 from attrkit.method import OUTPUT, attribution, gives_prediction, needs_gradient
 from attrkit.parts import Parts, each
 
@@ -36,7 +37,7 @@ def input_x_gradient(model: Adapter, x: Parts, target: np.ndarray, *, hold_atten
     RefusedError
         If attention is to be held, and there is none, or none that can be.
     """
-    model = hold_own_weights(model, x) if hold_attention else model
+    model = hold_own_weights(model, x) if flag(hold_attention, "hold_attention") else model
     slopes, prediction = model.path_gradient(x, target, outputs=True)
     found = attribution(each(np.multiply, x, slopes), long_name="input x gradient", units=OUTPUT)
     return {"attribution": found, "prediction": prediction}

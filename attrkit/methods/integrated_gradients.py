@@ -69,7 +69,7 @@ def integrated_gradients(
         If `n_steps` is below 1, the quadrature unknown, or an option is given that the steps have no use for.
     """
     start = each(lambda b, a: np.broadcast_to(b, a.shape), baseline, x)
-    if n_steps == "auto":
+    if isinstance(n_steps, str) and n_steps == "auto":
         _check_auto(quadrature, tolerance, max_steps)
         at_start = predicted_at(model, x, target, baseline)
         explained = prediction[np.arange(len(prediction)), target]
@@ -107,7 +107,7 @@ def _fixed(
     if isinstance(n_steps, str):
         raise InputError(f'n_steps must be a whole number, 1 or more, or "auto", got {n_steps!r}')
     for name, value, default in (("tolerance", tolerance, TOLERANCE), ("max_steps", max_steps, MAX_STEPS)):
-        if value != default:
+        if not is_number(value) or value != default:
             raise InputError(
                 f'{name}={value!r} is for n_steps="auto"; with n_steps={n_steps!r} the number of steps is fixed'
             )

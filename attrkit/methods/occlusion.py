@@ -6,7 +6,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LazyRows
-from attrkit.checks import whole_number
+from attrkit.checks import flag, whole_number
 from attrkit.errors import InputError
 from attrkit.method import OUTPUT, attribution
 from attrkit.parts import Parts, by_name, each, keep_real, unnamed
@@ -59,7 +59,7 @@ def occlusion(
     """
     named, starts_from = by_name(x), by_name(baseline)
     longest = max(array.shape[1] for array in named.values())
-    window = whole_number(window, "window", least=1)
+    window, per_channel = whole_number(window, "window", least=1), flag(per_channel, "per_channel")
     stride = window if stride is None else whole_number(stride, "stride", least=1)
     if window > longest or stride > window:
         raise InputError(

@@ -90,7 +90,8 @@ def read_case(
     same_model: bool = True,
 ) -> Case:
     """Bring what a user gave to one case; with `same_model`, warn where it is not the model that was explained."""
-    one_of(kind or "value", "kind", KINDS)
+    if kind is not None:
+        one_of(kind, "kind", KINDS)
     explained = explain_inputs(adapter, _inputs_of(datasets) if inputs is None else inputs)
     main = explained.main
     if main.shape[:2] != real.shape:
@@ -221,7 +222,10 @@ def _background_of(given: Any, explained: Explained, real: np.ndarray) -> Backgr
     main = explained.main
     if given is None:
         return make_background(main.values, real, explained=True)
-    array = label_inputs(given, shape=main.shape[1:], dtype=str(main.dtype))
+    try:
+        array = label_inputs(given, shape=main.shape[1:], dtype=str(main.dtype))
+    except InputError as err:
+        raise InputError(f"the background: {err}") from err
     own = array["mask"].values if "mask" in array.coords else np.ones(array.shape[:2], bool)
     return make_background(array.values, own, explained=False)
 

@@ -1,5 +1,6 @@
 """What a removed value becomes: one function for each way, all of them over the rows of one sample."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -153,6 +154,8 @@ def find_operators(operator: Any, values: np.ndarray, background: Background) ->
         own = OPERATORS.get(one) if isinstance(one, str) else one
         if not callable(own):
             raise InputError(f"operator={one!r} is not known; accepted are {', '.join(OPERATORS)} or a function")
+        if not isinstance(one, str):
+            _check_callable(one)
         name = one if isinstance(one, str) else str(getattr(one, "__name__", type(one).__name__))
         if name in found:
             raise InputError(f"two operators are named {name!r}; name each once")
@@ -169,6 +172,18 @@ def find_operators(operator: Any, values: np.ndarray, background: Background) ->
     if not found:
         raise InputError(f"no operator was given; accepted are {', '.join(OPERATORS)} or a function")
     return found
+
+
+def _check_callable(operator: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called as an operator."""
+    try:
+        words = dict.fromkeys(("real", "background", "rng", "number"))
+        inspect.signature(operator).bind(None, None, **words)
+    except (TypeError, ValueError) as err:
+        raise InputError(
+            f"operator={operator!r} cannot be called with what one is given: {err}; accepted is a function f(values, "
+            "removed, *, real, background, rng, number)"
+        ) from err
 
 
 def replaced(

@@ -90,7 +90,7 @@ def find_perturbation(perturbation: Any) -> tuple[str, Perturbation]:
     """Return the name of a perturbation and what draws it."""
     if callable(perturbation):
         return f"function {getattr(perturbation, '__name__', type(perturbation).__name__)}", of_function(perturbation)
-    if perturbation not in PERTURBATIONS:
+    if not isinstance(perturbation, str) or perturbation not in PERTURBATIONS:
         raise InputError(
             f"perturbation={perturbation!r} is not known; accepted are {', '.join(map(repr, PERTURBATIONS))} and a "
             "function f(x, rng) of one sample that returns what is taken off it"
@@ -113,7 +113,7 @@ def noise_scale_of(size: Any, name: str, unit: str, x: np.ndarray, real: np.ndar
     """
     if not is_number(size) or not 0 < size < np.inf:
         raise InputError(f"{name} must be a number above 0, got {size!r}")
-    if unit not in ("std", "input"):
+    if not isinstance(unit, str) or unit not in ("std", "input"):
         raise InputError(f"unit={unit!r} is not known; accepted are 'std' and 'input'")
     each = x[real].std(axis=0, dtype=np.float64) if unit == "std" and real.any() else np.float64(1)
     return keep_real(np.broadcast_to(size * each, x.shape), 0.0, real)

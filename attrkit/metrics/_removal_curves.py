@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,16 @@ class Points:
 def read_points(shares: Sequence[float], n_removed: Sequence[int] | None = None) -> Points:
     """Return the points of shares, with 0 and 1, or of numbers of items, with 0."""
     if n_removed is not None:
+        if not isinstance(n_removed, Sequence | np.ndarray):
+            raise InputError(f"n_removed={short(n_removed)} came; accepted are whole numbers, 0 or more")
         counts = np.array(sorted({0, *(whole_number(k, "n_removed", least=0) for k in n_removed)}))
         if len(counts) < 2:
             raise InputError(f"n_removed={n_removed!r} removes nothing; give one number of 1 or more")
         return Points("n_removed", counts)
-    given = np.unique(np.array([0.0, *shares, 1.0], float))
+    try:
+        given = np.unique(np.array([0.0, *shares, 1.0], float))
+    except Exception as err:  # An object's own conversion may raise anything.
+        raise InputError(f"shares={short(shares)}; accepted are numbers from 0 to 1: {err}") from err
     if not ((given >= 0) & (given <= 1)).all() or len(given) < 3:
         raise InputError(f"shares={shares!r}; accepted are numbers from 0 to 1, one of them between the two")
     return Points("share", given)

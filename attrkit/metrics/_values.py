@@ -45,7 +45,7 @@ def read_values(values: Any, dims: Sequence[str]) -> xr.DataArray:
     if not isinstance(values, xr.DataArray) or values.dtype.kind not in "biuf":
         kind = f"a DataArray of {values.dtype}" if isinstance(values, xr.DataArray) else f"a {type(values).__name__}"
         raise InputError(f"{kind} came; accepted are a DataArray of numbers and a Dataset of one such variable")
-    missing = [dim for dim in dims if dim not in values.dims]
+    missing = [dim for dim in dims if not isinstance(dim, str) or dim not in values.dims]
     if missing:
         raise InputError(f"the values have no dim {', '.join(map(repr, missing))}; they have {values.dims}")
     array = values.reset_coords(drop=True).astype(np.float64)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import whole_number
+from attrkit.checks import flag, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.metrics._items import attributes, by_length, chosen
@@ -221,12 +221,10 @@ def _read_options(metrics: Any, k: Any, absolute: Any, n_random: Any, seed: Any)
     share = isinstance(k, float | np.floating)
     if share and not 0 < k <= 1:
         raise InputError(f"k must be a whole number, 1 or more, or a share of the items above 0.0 up to 1.0, got {k!r}")
-    if not isinstance(absolute, bool | np.bool_):
-        raise InputError(f"absolute={absolute!r} is not known; accepted are True and False")
     return _Options(
         chosen(metrics, _METRICS),
         float(k) if share else whole_number(k, "k", least=1),
-        bool(absolute),
+        flag(absolute, "absolute"),
         whole_number(n_random, "n_random", least=0),
         whole_number(seed, "seed", least=0),
     )

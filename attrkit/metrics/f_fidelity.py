@@ -133,6 +133,10 @@ def f_fidelity(
     n_draws, n_random = whole_number(n_draws, "n_draws", least=1), whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
     one_of(rank_by, "rank_by", RANK_BY)
+    if fine_tune is not None and not callable(fine_tune):
+        raise InputError(
+            f"fine_tune={fine_tune!r} is no function; accepted is one of the model and what masks its data"
+        )
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here, the one that the model was fine-tuned with")
     datasets = as_datasets(results)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import one_of, whole_number
+from attrkit.checks import name_list, one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError, RefusedError
 from attrkit.metrics._case import (
@@ -169,12 +169,15 @@ def faithfulness(
     datasets = as_datasets(results)
     n_random = whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
-    one_of(error or "signed", "error", ERRORS)
-    one_of(rank_by or "value", "rank_by", RANK_BY)
+    if error is not None:
+        one_of(error, "error", ERRORS)
+    if rank_by is not None:
+        one_of(rank_by, "rank_by", RANK_BY)
     if n_random and "random" in datasets:
         raise InputError("an extractor is named 'random', as the random rankings are; rename it, or pass n_random=0")
     points = read_points(shares, n_removed)
-    if isinstance(metrics, str) or any(name not in METRICS for name in metrics or ()):
+    asked = [] if metrics is None else name_list(metrics, "metrics")
+    if isinstance(metrics, str) or any(name not in METRICS for name in asked):
         raise InputError(f"metrics={metrics!r} is not known; accepted is a list of {', '.join(METRICS)}")
     how = {"channels": channels, "attention": attention, "layer": layer, "head": head}
     scores, real = scores_of_items(datasets, resolution, **how)
@@ -201,8 +204,8 @@ def faithfulness(
             check_padding(case, name, own, seed=seed)
             found.append(measure(case, ranked, own, points, chosen=chosen, error=error, seed=seed))
     ds = _joined(found, list(operators) if isinstance(operator, list | tuple) else None)
-    names = [*map(str, scores["extractor"].values), *(["random"] if n_random else [])]
-    ds = ds.assign_coords(extractor=names, sample=scores["sample"].values, target=("sample", case.target.label))
+    rows = [*map(str, scores["extractor"].values), *(["random"] if n_random else [])]
+    ds = ds.assign_coords(extractor=rows, sample=scores["sample"].values, target=("sample", case.target.label))
     options = {
         "metric": "faithfulness",
         **provenance(case),

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from attrkit.checks import flag
 from attrkit.errors import InputError
 from attrkit.inputs import read_array
 from attrkit.metrics import _salient_curves
@@ -125,8 +126,7 @@ def ground_truth(
     array([1. , 0.1])
     """
     names = chosen(metrics, _METRICS)
-    if not isinstance(absolute, bool | np.bool_):
-        raise InputError(f"absolute={absolute!r} is not known; accepted are True and False")
+    absolute = flag(absolute, "absolute")
     if not (scale is None or (isinstance(scale, str) and scale == "min_max")):
         raise InputError(f"scale={scale!r} is not known; accepted are 'min_max' and None")
     scores, real = read_scores(results, channels=channels, attention=attention, layer=layer, head=head)

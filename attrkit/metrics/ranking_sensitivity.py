@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attrkit.checks import name_list
 from attrkit.errors import InputError
 from attrkit.metrics._measures import METRICS
 from attrkit.metrics._ranks import kendall_w
@@ -66,10 +67,11 @@ def ranking_sensitivity(
             "this takes what faithfulness returns for several operators: faithfulness(..., operator=['zero', 'mean'])"
         )
     known = [name for name in METRICS if name in faith and set(faith[name].dims) == dims]
-    chosen = known if metrics is None else list(metrics)
+    chosen = known if metrics is None else name_list(metrics, "metrics")
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
         raise InputError(f"metrics {unknown} have no value for each sample here; those that do are {known}")
+    leave_out = name_list(leave_out, "leave_out")
     kept = [name for name in faith["extractor"].values.tolist() if name not in leave_out]
     if len(kept) < 2:
         raise InputError(f"extractors {kept} are left; an order needs two at least")

@@ -8,7 +8,7 @@ import xarray as xr
 
 from attrkit.adapters import adapt
 from attrkit.adapters.terms import LazyRows
-from attrkit.checks import one_of, whole_number
+from attrkit.checks import flag, is_number, one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
@@ -91,9 +91,10 @@ def max_sensitivity(
     >>> found["max_sensitivity"].dims, bool((found["max_sensitivity"] < 0.5).all())
     (('extractor', 'sample'), True)
     """
-    if norm not in NORMS:
+    if not is_number(norm) or norm not in NORMS:
         raise InputError(f"norm={norm!r} is not known; accepted are {', '.join(map(str, NORMS))}")
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
+    normalize = flag(normalize, "normalize")
     adapter = adapt(model)
     explained = explain_inputs(adapter, inputs, asked.get("explain"))
     main = one_input(explained)
@@ -248,6 +249,7 @@ def infidelity(
     True
     """
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
+    normalize = flag(normalize, "normalize")
     name_of_perturbation, draw = find_perturbation(perturbation)
     datasets = as_datasets(results)
     scores, real = _read_each(datasets, attention)

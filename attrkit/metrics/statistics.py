@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import one_of, whole_number
+from attrkit.checks import name_list, one_of, whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.metrics._intervals import Asked, Found, of_one_level, of_two_levels
 from attrkit.metrics._pairs import TESTS, adjust, every_pair
@@ -85,7 +85,7 @@ def interval(
     >>> found["estimate"].values.round(2), found["low"].values.round(2), found["n"].values
     (array([0.2, 0.8]), array([-0.05,  0.67]), array([3, 4]))
     """
-    dims = (over,) if isinstance(over, str) else tuple(over)
+    dims = tuple(name_list(over, "over"))
     if len(dims) not in (1, 2) or len(set(dims)) < len(dims):
         raise InputError(f"over={over!r} is not known; accepted are a dim, or two such as ('seed', 'sample')")
     one_of(statistic, "statistic", ("mean", "median"))
@@ -239,7 +239,7 @@ def _cases(array: xr.DataArray, over: str | Sequence[str] | None, dim: str) -> t
         if chosen is None:
             raise InputError(f"the values have dims {array.dims}; say what is one case, such as over='sample'")
         return (chosen,)
-    cases = (over,) if isinstance(over, str) else tuple(over)
+    cases = tuple(name_list(over, "over"))
     if not cases or dim in cases or any(name not in array.dims for name in cases):
         raise InputError(f"over={over!r} is not known; accepted are dims of {array.dims} other than {dim!r}")
     return cases

@@ -1,6 +1,7 @@
 """What users pass to a plot, as an ordered dict of datasets, and what they select of it."""
 
 from collections.abc import Iterable, Mapping
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,10 @@ def content(ds: xr.Dataset, name: str, variables: Iterable[str]) -> xr.DataArray
     """
     variables = tuple(variables)
     for variable in variables:
-        if variable in ds:
+        if isinstance(variable, str) and variable in ds:
             return blank(ds[variable], ds)
     raise InputError(
-        f"{name!r} holds none of {', '.join(variables)}; its variables are {sorted(map(str, ds.data_vars))}"
+        f"{name!r} holds none of {', '.join(map(str, variables))}; its variables are {sorted(map(str, ds.data_vars))}"
     )
 
 
@@ -171,9 +172,9 @@ def two_of(names: list[str], **asked: str | None) -> list[str]:
     >>> two_of(["attention", "gradient", "lrp"], x=None, y="attention")
     ['gradient', 'attention']
     """
-    rest = iter([name for name in names if name not in asked.values()])
+    rest = iter([name for name in names if name not in [own for own in asked.values() if isinstance(own, str)]])
     found = [next(rest, "") if name is None else name for name in asked.values()]
-    if len({*found} & {*names}) < len(found):
+    if not all(isinstance(name, str) for name in found) or len({*found} & {*names}) < len(found):
         given = ", ".join(f"{key}={name!r}" for key, name in asked.items())
         raise InputError(f"{given}; accepted are two of {', '.join(map(repr, names))}")
     return found
@@ -245,11 +246,11 @@ def pick(ds: xr.Dataset | xr.DataArray, dim: str, labels: Any, *, first: int | N
         wanted = pd.Index(list(labels))
         if isinstance(index, pd.DatetimeIndex):
             wanted = pd.DatetimeIndex(wanted)
+        positions = index.get_indexer(wanted)
     except (TypeError, ValueError) as err:
-        raise InputError(f"{labels!r} is no label and no list of labels of {dim!r}") from err
+        raise InputError(f"{short(labels)} is no label and no list of labels of {dim!r}") from err
     if not len(wanted):
         raise InputError(f"no {dim} to draw: an empty list came; accepted are {enumerate_labels(index)}")
-    positions = index.get_indexer(wanted)
     if (positions < 0).any():
         missing = wanted[positions < 0]
         raise InputError(f"unknown {dim} {enumerate_labels(missing)}; accepted are {enumerate_labels(index)}")

@@ -11,11 +11,17 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from attrkit.errors import InputError
 from attrkit.plot.theme import drawn_on, page_parameters, palette
 
 Visuals = Mapping[str, Mapping[str, Any] | bool]
+_MATH: Any = MathTextParser("path")
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -59,9 +65,27 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         ax = kwargs.get("ax")
         with rc({**RC, **page_parameters()} if ax is None else {}), drawn_on(ax):
-            return plot(*args, **kwargs)
+            panels = plot(*args, **kwargs)
+            _as_it_is(panels.figure)  # type: ignore[attr-defined]
+            return panels
 
     return wrapped
+
+
+def _as_it_is(figure: Any) -> None:
+    """Write text that is no formula as it is: dollars in a name would fail when the figure is drawn."""
+    for axis in figure.findobj(Axis):
+        form = axis.get_major_formatter()
+        named = isinstance(form, FuncFormatter | FixedFormatter)
+        if named and any("$" in form(at, i) for i, at in enumerate(axis.get_majorticklocs())):
+            # Names of ticks are written when they are asked for.
+            axis.get_ticklabels()
+    for words in figure.findobj(Text):
+        if words.get_text().count("$") > 1:
+            try:
+                _MATH.parse(words.get_text())
+            except ValueError:
+                words.set_parse_math(False)
 
 
 class rc:
@@ -122,6 +146,8 @@ def check_visuals(visuals: Visuals | None, known: Iterable[str]) -> dict[str, di
     """
     known = tuple(known)
     styles: dict[str, dict[str, Any] | None] = {name: {} for name in known}
+    if visuals is not None and not isinstance(visuals, Mapping):
+        raise InputError(f"visuals={visuals!r}; accepted is a mapping of {', '.join(known)} to styles")
     for name, style in (visuals or {}).items():
         if name not in styles:
             raise InputError(f"unknown visual {name!r}; this plot has {', '.join(known)}")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, only_dims, pick
 from attrkit.plot._style import DENSE, Visuals, channel_name, check_visuals, colors, styled, text
@@ -120,8 +121,8 @@ def curves(
     if not zero_line:
         styles["zero_line"] = None
     for name, value in {"max_timesteps": max_timesteps, "n_cols": n_cols}.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name}={value!r}; accepted are whole numbers above 0")
+        if value is not None:
+            whole_number(value, name, least=1)
     found = datasets(data)
     wanted = FIRST_CHOICE if variable is None else (variable,)
     arrays = {name: content(ds, name, wanted) for name, ds in found.items()}

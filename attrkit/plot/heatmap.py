@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, only_dims
 from attrkit.plot._style import Visuals, check_visuals, styled
@@ -91,6 +92,9 @@ def heatmap(
     >>> panels.artists["mesh"].sel(sample=1, extractor="gradient").item().get_array().shape
     (3, 8)
     """
+    for name, side in (("row", row), ("col", col)):
+        if side is not None:
+            one_of(side, name, ("sample", "extractor"))
     styles = check_visuals(visuals, VISUALS)
     cmap = mesh_colors(styles["mesh"])
     found = datasets(data)

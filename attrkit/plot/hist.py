@@ -1,12 +1,14 @@
 """How the values of an extractor or of a layer are distributed."""
 
 from collections.abc import Mapping, Sequence
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from attrkit.checks import whole_number
 from attrkit.errors import InputError
 from attrkit.plot._data import Data, content, datasets, pick
 from attrkit.plot._style import DENSE, Visuals, channel_name, check_visuals, colors, styled, with_unit
@@ -87,7 +89,7 @@ def hist(
     'n = 48'
     """
     styles = check_visuals(visuals, VISUALS)
-    if by not in WAYS:
+    if not isinstance(by, str) or by not in WAYS:
         raise InputError(f"unknown by={by!r}; accepted are {', '.join(WAYS)}")
     wanted = (*CONTENT, "input") if variable is None else (variable,)
     found = {name: content(ds, name, wanted) for name, ds in datasets(data).items()}
@@ -149,18 +151,27 @@ def _by_channel(arrays: Mapping[str, xr.DataArray], channels: Any) -> tuple[dict
     return parts, note
 
 
+def _read_edges(bins: Any) -> np.ndarray:
+    try:
+        edges = np.asarray(bins, dtype=float)
+    except (TypeError, ValueError):
+        edges = np.empty(0)
+    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():
+        raise InputError(f"bins={short(bins)}; accepted are a whole number of bins above 0, or their rising edges")
+    return edges
+
+
 def _edges(values: np.ndarray, bins: Any) -> np.ndarray:
     """Choose bin edges, symmetric about zero if any value is negative."""
-    if not np.isscalar(bins):
-        return np.asarray(bins, dtype=float)
-    if not isinstance(bins, int | np.integer) or bins < 1:
-        raise InputError(f"bins={bins!r}; accepted are a whole number of bins above 0, or their edges")
+    if isinstance(bins, list | tuple | np.ndarray):
+        return _read_edges(bins)
+    bins = whole_number(bins, "bins", least=1)
     low, high = float(values.min()), float(values.max())
     if low < 0:
         low, high = -max(-low, high), max(-low, high)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, int(bins) + 1)
+    return np.linspace(low, high, bins + 1)
 
 
 def _draw(

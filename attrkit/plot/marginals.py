@@ -25,7 +25,7 @@ def read_marginals(marginals: bool | str) -> str | None:
     """Return how to reduce, None for not at all."""
     if isinstance(marginals, bool | np.bool_):
         return "mean" if marginals else None
-    if marginals not in WAYS:
+    if not isinstance(marginals, str) or marginals not in WAYS:
         raise InputError(f"marginals={marginals!r}; accepted are False, True, {', '.join(map(repr, WAYS))}")
     return marginals
 

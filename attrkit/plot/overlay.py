@@ -85,7 +85,7 @@ def overlay(
     >>> panels.artists["relevance"].sel(channel=1, extractor="gradient").item().get_array().shape
     (8,)
     """
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"unknown kind {kind!r}; accepted are {', '.join(KINDS)}")
     styles = check_visuals(visuals, VISUALS)
     cmap = mesh_colors(styles["relevance"])

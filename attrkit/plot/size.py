@@ -1,5 +1,6 @@
 """How wide and high a figure is: for one column of a paper, for both, or as the user has it."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ def fit(figsize: FigSize | None, width: float, height: float | Callable[[float],
     ((3.5, 1.75), (7.0, 2.0), (5, 4))
     """
     if isinstance(figsize, tuple | list):
-        if len(figsize) == 2 and all(is_number(side) and side > 0 for side in figsize):
+        if len(figsize) == 2 and all(is_number(side) and 0 < side < math.inf for side in figsize):
             return (figsize[0], figsize[1])
         raise _refused(figsize)
     wide = asked_width(figsize) or width
@@ -52,7 +53,7 @@ def asked_width(figsize: FigSize | None) -> float | None:
     if isinstance(figsize, str) and figsize in WIDTHS:
         return WIDTHS[figsize]
     wide: Any = figsize[0] if isinstance(figsize, tuple | list) and len(figsize) == 2 else figsize
-    if is_number(wide) and wide > 0:
+    if is_number(wide) and 0 < wide < math.inf:
         return float(wide)
     raise _refused(figsize)
 

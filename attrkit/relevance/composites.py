@@ -106,7 +106,7 @@ def composite_of(
         If a name is not known, or the epsilon is negative.
     """
     if not isinstance(composite, Composite):
-        if composite not in COMPOSITES:
+        if not isinstance(composite, str) or composite not in COMPOSITES:
             raise InputError(
                 f"unknown composite {composite!r}; known are {', '.join(COMPOSITES)}, or a Composite of your own"
             )

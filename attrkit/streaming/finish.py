@@ -9,7 +9,7 @@ import numpy as np
 
 from attrkit.errors import StoreError
 from attrkit.streaming.chunk import DATA, OF_THE_RUN, text_path
-from attrkit.streaming.records import MANIFEST, checksums, faults_of, on_disk, write_record
+from attrkit.streaming.records import MANIFEST, checksums, faults_of, on_disk, write_manifest
 from attrkit.streaming.regions import grow, read_labels, set_attributes, write_text
 
 
@@ -49,7 +49,7 @@ def finish(folder: Path, target: Path, markers: Sequence[dict[str, Any]], record
         "chunks": chunks,
         "files": checksums(store, every - of_chunks - {MANIFEST}),
     }
-    write_record(store / MANIFEST, manifest)
+    write_manifest(store, manifest)
     for path in [store, *store.iterdir()]:
         if path.is_dir():
             on_disk(path)

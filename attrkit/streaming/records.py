@@ -30,7 +30,7 @@ def read_record(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise StoreError(f"{path} is damaged: {err}; delete the folder {path.parent} and run again") from err
 
 
@@ -74,20 +74,36 @@ def faults_of(root: Path, files: dict[str, list[Any]], *, contents: bool) -> lis
     return found
 
 
+def write_manifest(store: Path, manifest: dict[str, Any]) -> None:
+    """Note what a finished store consists of, with a checksum of the note itself."""
+    write_record(store / MANIFEST, {"sha256": _digest(manifest), "manifest": manifest})
+
+
 def check_streamed(store: Path, *, contents: bool) -> dict[str, Any] | None:
     """Return the manifest of a streamed store, after a look at its files; None for a store that was saved whole.
 
     Zarr reads a chunk whose file is missing as zeros. So every file must be there and have its size; with `contents`,
     its checksum too.
     """
-    manifest = read_record(store / MANIFEST)
-    if manifest is None:
+    record = read_record(store / MANIFEST)
+    if record is None:
         return None
-    files = dict(manifest["files"])
-    for chunk in manifest["chunks"]:
-        files |= chunk["files"]
-    found = faults_of(store, files, contents=contents)
+    try:
+        # The first streamed stores have a manifest without a checksum.
+        manifest = record if "files" in record else record["manifest"]
+        if manifest is not record and record["sha256"] != _digest(manifest):
+            raise ValueError("it holds something else than was written")
+        files = dict(manifest["files"])
+        for chunk in manifest["chunks"]:
+            files |= chunk["files"]
+        found = faults_of(store, files, contents=contents)
+    except (TypeError, KeyError, ValueError, AttributeError) as err:
+        raise StoreError(f"{store / MANIFEST} is damaged: {err}. Delete {store} and run again") from err
     if found:
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         raise StoreError(f"{store} is damaged: {'; '.join(found[:3])}{more}. Delete it and run again")
     return dict(manifest)
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

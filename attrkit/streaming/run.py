@@ -15,14 +15,14 @@ from attrkit import errors
 from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import difference_of
-from attrkit.checks import whole_number
+from attrkit.checks import flag, whole_number
 from attrkit.errors import StoreError
 from attrkit.explained import Explained
 from attrkit.methods import find_method, method_names
 from attrkit.models import load_model
 from attrkit.progress import progress_bar
 from attrkit.question import Asked
-from attrkit.store import ZARR, load
+from attrkit.store import ZARR, as_path, load
 from attrkit.streaming.by_sample import check_by_sample, check_independent
 from attrkit.streaming.chunk import DATA, Chunk, Job, explain, naming_samples, predictions_of, run_chunk
 from attrkit.streaming.cluster import check_client, file_of, spread
@@ -62,6 +62,7 @@ def stream(
 ) -> xr.Dataset:
     """Explain chunk by chunk into a zarr folder; go on where an earlier call stopped."""
     target = _target(store)
+    flag(show_progress, "show_progress")
     if client is not None:
         check_client(client)
     if chunk_size is not None:
@@ -135,7 +136,7 @@ def stream(
 
 
 def _target(store: str | Path) -> Path:
-    target = Path(store).absolute()
+    target = as_path(store).absolute()
     if target.suffix not in ZARR:
         raise StoreError(f"{target} ends in {target.suffix!r}; what is written chunk by chunk is a folder in .zarr")
     return target

@@ -17,6 +17,8 @@ from typing import Any
 import xarray as xr
 
 from attrkit.errors import AttrkitWarning, MissingDependencyError, RefusedError, StoreError
+from attrkit.file_checks import check_harmless
+from attrkit.migrations import migrate
 from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.store import ZARR
 from attrkit.streaming.chunk import OF_THE_RUN
@@ -56,10 +58,11 @@ class StudyStore:
     def open(self, name: str) -> xr.Dataset:
         """Return what a step has found, in memory."""
         folder = self.path / name
+        check_harmless(folder)
         with xr.open_zarr(folder, consolidated=False, chunks=None, decode_timedelta=UNITS_ARE_TEXT) as opened:
             ds = opened.load()
         ds.attrs.pop(STEP)
-        return ds
+        return migrate(ds)
 
     def write(self, name: str, ds: xr.Dataset, record: dict[str, Any]) -> None:
         """Write what a step has found in the place of what is there."""

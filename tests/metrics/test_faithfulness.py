@@ -456,3 +456,27 @@ def test_every_metric_says_which_way_is_better_and_attributes_are_plain():
         assert ds[name].attrs["long_name"]
     json.dumps(ds.attrs)
     assert all(isinstance(value, str | int | float) for value in ds.attrs.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metrics", len),
+        ("error", np.zeros(3)),
+        ("error", ""),
+        ("rank_by", 0),
+        ("kind", ""),
+        ("shares", 3),
+        ("n_removed", len),
+    ],
+)
+def test_options_of_the_wrong_type_are_refused_by_name(name, value):
+    tree = attrkit.from_arrays(SCORES, inputs=X, mask=MASK)
+    with pytest.raises(InputError, match=name):
+        faithfulness(classify, tree, target=0, show_progress=False, **{name: value})
+
+
+def test_a_background_that_does_not_fit_is_named():
+    tree = attrkit.from_arrays(SCORES, inputs=X, mask=MASK)
+    with pytest.raises(InputError, match="the background: got an unlabelled array of shape"):
+        faithfulness(classify, tree, target=0, background=1, show_progress=False)

@@ -426,3 +426,11 @@ def test_the_model_is_adapted_once(x):
 def test_what_is_refused(x, asked, words):
     with pytest.raises(InputError, match=words):
         max_sensitivity(linear, x, slope, **asked, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("norm", np.zeros(2)), ("norm", slice(2)), ("normalize", "no"), ("normalize", -0.5)]
+)
+def test_options_of_the_wrong_type_are_refused_by_name(x, name, value):
+    with pytest.raises(InputError, match=f"{name}=.* is not known; accepted are"):
+        max_sensitivity(linear, x, ["occlusion"], **QUIET, **{name: value})

@@ -80,3 +80,36 @@ def test_dates_label_samples(gradient):
     dated = gradient.assign_coords(sample=np.array(["2012-01-01", "2012-01-02", "2012-01-03", "2012-01-04"], "M8[ns]"))
     panels = heatmap(dated, samples=["2012-01-02"])
     assert panels.artists["row_title"].values[0, -1].get_text() == "sample 2012-01-02"
+
+
+def test_dims_in_another_order_are_drawn_alike(gradient):
+    ours = heatmap(gradient).artists["mesh"].values
+    for own, other in zip(ours.flat, heatmap(gradient.transpose()).artists["mesh"].values.flat, strict=True):
+        np.testing.assert_array_equal(own.get_array(), other.get_array())
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"samples": {"a": 1}}, "is no label and no list of labels of 'sample'"),
+        ({"samples": [{}]}, r"\[{}\] is no label and no list of labels of 'sample'"),
+        ({"channels": np.ma.masked}, "is no label and no list of labels of 'channel'"),
+        ({"visuals": 3}, "visuals=3; accepted is a mapping of mesh"),
+        ({"scale": np.zeros(2)}, "unknown scale array"),
+        ({"robust": "99"}, "robust='99' is no percentile"),
+        ({"col": {}}, "col={} is not known; accepted are 'sample', 'extractor'"),
+        ({"figsize": float("inf")}, "figsize=inf; accepted are"),
+    ],
+    ids=str,
+)
+def test_arguments_of_the_wrong_type_are_refused_by_name(gradient, asked, said):
+    with pytest.raises(InputError, match=said):
+        heatmap(gradient, **asked)
+
+
+def test_dollars_that_are_no_formula_are_written_as_they_are(gradient, tmp_path):
+    names = ["$\\frac{1}{$", "price $ of $", "m s$^{-1}$"]
+    panels = heatmap(gradient.assign_coords(channel=names))
+    panels.save(tmp_path / "names.svg", dpi=30)
+    written = (tmp_path / "names.svg").read_text(encoding="utf-8")
+    assert "$\\frac{1}{$" in written

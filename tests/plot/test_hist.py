@@ -89,7 +89,7 @@ def test_false_omits_a_visual(gradient, name):
 def test_wrong_arguments_are_refused(gradient):
     with pytest.raises(InputError, match="unknown by='sample'; accepted are extractor, channel"):
         hist(gradient, by="sample")
-    with pytest.raises(InputError, match="bins='auto'; accepted are a whole number of bins above 0, or their edges"):
+    with pytest.raises(InputError, match="bins must be a whole number, 1 or more, got 'auto'"):
         hist(gradient, bins="auto")
     with pytest.raises(InputError, match="unknown visual 'bars'; this plot has hist, zero_line"):
         hist(gradient, visuals={"bars": False})

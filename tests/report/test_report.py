@@ -279,7 +279,7 @@ def test_checks_warn_of_gaps_again(tmp_path):
 
 def test_provenance_has_the_attributes(page, tree):
     assert tree["attention"].attrs["created_at"] in page.text
-    assert page.text.count("attrkit-1") == 3
+    assert page.text.count("attrkit-2") == 3
 
 
 # Refusals

@@ -37,7 +37,7 @@ def contents(store):
         if path.is_file():
             raw = path.read_bytes()
             if path.name == ".attrkit.json":
-                manifest = json.loads(raw)
+                manifest = json.loads(raw)["manifest"]
                 # Predictions by which the model is known again may differ in the last digit.
                 del manifest["run"], manifest["created_at"], manifest["prediction"]
                 for chunk in manifest["chunks"]:

@@ -147,7 +147,7 @@ def test_several_inputs_and_one_of_them_on_the_disk(form, lazy, tmp_path):
 
 def test_the_size_of_a_chunk_is_found_and_kept(tmp_path):
     stream(X, tmp_path / "out.zarr", chunk_size=None)
-    manifest = json.loads((tmp_path / "out.zarr/sample/.attrkit.json").read_text())
+    manifest = json.loads((tmp_path / "out.zarr/sample/.attrkit.json").read_text())["manifest"]
     assert [(chunk["start"], chunk["stop"]) for chunk in manifest["chunks"]] == [(0, 50)]
     assert manifest["chunk_size"] > 50
 
