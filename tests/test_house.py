@@ -17,7 +17,7 @@ PACKAGE = Path(attrkit.__file__).parent
 # A room imports rooms on its own line or on a line above. A new room gets a line here, after section 3 of the design.
 ORDER = [
     ["errors"],
-    ["schema", "checks", "parts", "progress"],
+    ["schema", "checks", "half", "parts", "progress"],
     ["tables"],
     ["inputs", "baselines", "targets", "series"],
     ["adapters"],
