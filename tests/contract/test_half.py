@@ -22,15 +22,19 @@ def precision_of(framework, half):
     return f"mixed_{half}" if framework.startswith("keras") else half
 
 
-def holds(framework, half):
-    # numpy has no bfloat16.
-    return framework != "numpy" or half == "float16"
+def holds(framework, kind, half):
+    # numpy has no bfloat16, and JAX on a processor none of the products of float16 that attention of Keras asks for.
+    return (framework, half) != ("numpy", "bfloat16") and (framework, kind, half) != (
+        "keras-jax",
+        "attention",
+        "float16",
+    )
 
 
 @pytest.mark.parametrize("half", TOLERANCE)
 @pytest.mark.parametrize("kind", ["lstm", "attention"])
 def test_what_is_found_is_that_of_single_precision_to_the_digits_of_half(framework, kind, half, record_property):
-    if not holds(framework, half):
+    if not holds(framework, kind, half):
         return
     expected, x = reference.expected(kind), reference.inputs().astype("float32")
     found = {}
