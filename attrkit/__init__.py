@@ -16,6 +16,7 @@ from attrkit.extract import compare as compare
 from attrkit.extract import extract as extract
 from attrkit.layers import layer_outputs as layer_outputs
 from attrkit.models import load_model as load_model
+from attrkit.models.precision import to_float32 as to_float32
 from attrkit.models.precision import to_float64 as to_float64
 from attrkit.report import report as report
 from attrkit.schema import installed_version as _installed_version

@@ -10,6 +10,7 @@ from attrkit import schema
 from attrkit.attention.reduce import reduce_attention
 from attrkit.errors import InputError, SchemaError
 from attrkit.explained import Explained
+from attrkit.half import widened
 from attrkit.inputs import (
     SYNONYMS,
     is_labelled,
@@ -247,11 +248,7 @@ def _named(values: Any, order: tuple[str, ...] | None, what: str) -> Any:
 
 
 def _read(values: Any, what: str) -> np.ndarray:
-    if str(getattr(values, "dtype", "")) == "torch.bfloat16":
-        values = values.float()
-    array = read_array(values, what, "accepted are arrays and tensors of numbers")
-    # numpy has no type for it; float32 holds every value.
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    return read_array(values, what, "accepted are arrays and tensors of numbers")
 
 
 def _check_order(array: np.ndarray, own: xr.DataArray) -> None:
@@ -408,7 +405,8 @@ def stack(
             )
         if "attribution" not in ds:
             raise InputError(f"{name!r} has no attribution; it holds {sorted(map(str, ds.data_vars))}")
-        arrays[name] = ds["attribution"]
+        # Sums over channels, and what is compared, in single precision at least.
+        arrays[name] = widened(ds["attribution"])
     if channels is not None:
         if not isinstance(channels, str) or channels not in ("sum", "abs_sum"):
             raise InputError(f"channels={channels!r} is not known; accepted are 'sum' and 'abs_sum'")

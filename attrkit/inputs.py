@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import InputError
+from attrkit.half import half_of
 from attrkit.schema import attribute_faults, is_masked
 from attrkit.tables import frame_values, from_frame
 
@@ -153,7 +154,7 @@ def label_inputs(
     shape : tuple of int or None, optional
         Shape the model takes, without the batch axis; None in it stands for any length.
     dtype : str, optional
-        What the model takes, such as ``"float32"``.
+        What the model takes, such as ``"float32"``. Half precision becomes single: the model rounds its input itself.
     floats : str, optional
         What floats become where `dtype` is not known.
 
@@ -180,7 +181,8 @@ def label_inputs(
         raise InputError(f"inputs are empty: got {shape_text(array)}; at least one of each is needed")
     if shape is not None:
         _check_shape(array, shape)
-    array = _check_values(array, floats if dtype is None and floats and array.dtype.kind == "f" else dtype)
+    dtype = floats if dtype is None and floats and array.dtype.kind == "f" else dtype
+    array = _check_values(array, "float32" if half_of([dtype or array.dtype]) else dtype)
     array = array.assign_coords({dim: _plain_labels(array, dim) for dim in array.dims}).rename("input")
     for owner in (array, *array.coords.values()):
         owner.attrs = {k: v for k, v in owner.attrs.items() if not attribute_faults(k, v, owner.dtype)}
@@ -196,7 +198,10 @@ def read_array(values: Any, what: str, accepted: str) -> np.ndarray:
         )
     try:
         # A tensor of torch may be on another device, or part of a graph.
-        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+        given = values.detach().cpu() if hasattr(values, "detach") else values
+        # numpy has no type for bfloat16; float32 holds every value.
+        array = np.asarray(given.float() if str(getattr(given, "dtype", "")) == "torch.bfloat16" else given)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     except Exception as err:  # An object's own conversion may raise anything.
         raise InputError(f"{what} cannot be read as one array: {err}; {accepted}") from err
 

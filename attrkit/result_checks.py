@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import AttrkitWarning, CompletenessWarning, SaturationWarning
+from attrkit.half import way_out_of
 from attrkit.targets import Output
 
 COMPLETENESS_TOLERANCE = 0.01
@@ -19,11 +20,13 @@ SATURATED = 0.99
 
 def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> None:
     """Warn of attributions that are no numbers, or do not add up to the change in the explained output."""
+    half = ds.attrs.get("half_precision", "")
     found = [ds[key].values for key in ds.data_vars if str(key).startswith("attribution")]
     bad = sum(int((~np.isfinite(values)).sum()) for values in found)
     if bad:
         size = sum(values.size for values in found)
-        warnings.warn(f"{name}: {bad} of {size} attributions are NaN or infinite", AttrkitWarning, stacklevel=4)
+        cause = f". {way_out_of(half)}" if half else ""
+        warnings.warn(f"{name}: {bad} of {size} attributions are NaN or infinite{cause}", AttrkitWarning, stacklevel=4)
     # A method with a ledger of its own says itself where relevance is lost.
     if "completeness_gap" not in ds or "bias_relevance" in ds or explained is None:
         return
@@ -34,12 +37,15 @@ def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> Non
     if over.any():
         worst = int(share.argmax())
         by_steps = "steps" in ds.attrs.get("method_options", "") or "integrated" in name.lower()
-        advice = (
-            "Take more steps; where they do not help, the model jumps on the way from the baseline: try another "
-            "baseline, or occlusion"
-            if by_steps
-            else "The rest was taken by what the method does not book, such as biases, or left out by its sampling"
-        )
+        if half:
+            advice = way_out_of(half)
+        elif by_steps:
+            advice = (
+                "Take more steps; where they do not help, the model jumps on the way from the baseline: try another "
+                "baseline, or occlusion"
+            )
+        else:
+            advice = "The rest was taken by what the method does not book, such as biases, or left out by its sampling"
         warnings.warn(
             f"{name}: the attributions of {int(over.sum())} of {len(share)} samples miss the change in output by "
             f"more than {COMPLETENESS_TOLERANCE:.0%} of it; the worst, sample {ds['sample'].values[worst]}, by "
@@ -82,12 +88,14 @@ def share_of_change(gap: np.ndarray, explained: np.ndarray, start: np.ndarray) -
     return np.abs(gap) / np.maximum(np.maximum(change, 1e-3 * size), np.finfo(np.float32).tiny)
 
 
-def check_saturation(name: str, prediction: np.ndarray, explained: np.ndarray, outputs: Sequence[Output]) -> None:
-    """Warn where the explained output is that of a saturated softmax."""
+def check_saturation(
+    name: str, prediction: np.ndarray, explained: np.ndarray, outputs: Sequence[Output], *, precision: float
+) -> None:
+    """Warn where the explained output is that of a saturated softmax; ``precision`` is that of the model's outputs."""
     if len(outputs) > 1 or not outputs[0].shape or outputs[0].shape[-1] < 2:
         return
     shares = prediction.reshape(-1, outputs[0].shape[-1])
-    if shares.min() < 0 or not np.allclose(shares.sum(axis=1), 1, atol=1e-4):
+    if shares.min() < 0 or not np.allclose(shares.sum(axis=1), 1, atol=precision):
         return
     count = int(((explained > SATURATED) | (explained < 1 - SATURATED)).sum())
     if count:

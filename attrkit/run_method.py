@@ -83,6 +83,7 @@ def run_method(
     attrs |= {
         **getattr(function, "provenance", {}),
         "method_options": json.dumps(_all_options(takes, options), default=str),
+        **({"half_precision": model.half} if model.half else {}),
         **model.cost,
         "seconds": round(time.perf_counter() - started, 3),
         **_peak_memory(),
@@ -98,7 +99,7 @@ def run_method(
     for target in targets if "target" in takes else ():
         values = prediction[np.arange(len(prediction)), target.index]
         if by_gradient and not asked.logits:
-            check_saturation(name, prediction, values, model.outputs)
+            check_saturation(name, prediction, values, model.outputs, precision=model.precision)
         check_result(ds.sel(output=target.label[0]) if by_output else ds, name, values)
     return ds
 

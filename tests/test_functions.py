@@ -36,6 +36,20 @@ def test_predictions_and_occlusion(x):
     )
 
 
+def test_ten_million_places_of_which_few_count_take_few_passes():
+    x = np.zeros((1, 10_000, 1_000), "float32")
+    x[0, [0, 123, 9_999], [0, 999, 5]] = 1, 2, -3
+    ds = attrkit.extract(lambda x: x.sum(axis=(1, 2)), x, "occlusion", show_progress=False)
+    np.testing.assert_array_equal(ds["attribution"], x)
+    assert ds.attrs["forward_evaluations"] == 4
+    # A window at each timestep, with all channels, and what the windows that cover a timestep lose on average.
+    wide = attrkit.extract(
+        lambda x: x.sum(axis=(1, 2)), x, "occlusion", window=2, stride=1, per_channel=False, show_progress=False
+    )
+    assert wide.attrs["forward_evaluations"] == 1 + 4
+    np.testing.assert_allclose(wide["attribution"][0, [0, 1, 122, 123, 124, 9_998]], [1, 0.5, 1, 2, 1, -1.5])
+
+
 @pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "integrated_gradients", "smoothgrad"])
 def test_gradients_are_refused_before_anything_is_computed(x, method):
     calls = []

@@ -17,7 +17,7 @@ PACKAGE = Path(attrkit.__file__).parent
 # A room imports rooms on its own line or on a line above. A new room gets a line here, after section 3 of the design.
 ORDER = [
     ["errors"],
-    ["schema", "checks", "parts", "plugins", "progress", "checksum", "file_checks"],
+    ["schema", "checks", "half", "parts", "plugins", "progress", "checksum", "file_checks"],
     ["migrations"],
     ["tables"],
     ["inputs", "baselines", "targets", "series"],

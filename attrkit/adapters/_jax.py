@@ -12,6 +12,7 @@ from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import no_path
 from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
 from attrkit.errors import InputError, RefusedError
+from attrkit.half import widened
 
 
 class JaxAdapter(Adapter):
@@ -64,6 +65,7 @@ class JaxAdapter(Adapter):
 
     def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
         outputs, after = self._run_compiled("forward", _predicted, (), feed)
+        self._note_half(value.dtype for value in outputs.values())
         if not self._shared.steady:
             # The first passes, which are compared, move the model on as its own would: what is random or remembers
             # shows. It is put back after them.
@@ -91,9 +93,8 @@ class JaxAdapter(Adapter):
         return (x, baseline, context, _jitted(_add)(totals, gradients, rows.sample, rows.weight)), outputs
 
     def _array(self, value: Any) -> np.ndarray:
-        array = np.asarray(value)
-        # numpy has no bfloat16 of its own, and knows nothing of the one it is lent.
-        return array if array.dtype.kind in "biufc" else array.astype("float32")
+        # Sums and differences of what comes out are taken in single precision at least; files hold no bfloat16.
+        return widened(np.asarray(value))
 
     def _path_wait(self, sums: Any) -> None:
         self._jax.block_until_ready(sums[3])

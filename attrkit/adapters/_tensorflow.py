@@ -12,6 +12,7 @@ from attrkit.adapters.memory import is_out_of_memory
 from attrkit.adapters.outputs import no_path
 from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
 from attrkit.errors import AttrkitError, InputError
+from attrkit.half import widened
 
 
 class TensorFlowAdapter(Adapter):
@@ -63,6 +64,7 @@ class TensorFlowAdapter(Adapter):
 
     def _predict(self, feed: Feed, way: str) -> list[tuple[str, np.ndarray]]:
         outputs, _ = self._run_forward(feed, {}, False, way)
+        self._note_half(value.dtype for value in outputs.values())
         return [(name, self._array(value)) for name, value in outputs.items()]
 
     def _read(
@@ -97,9 +99,8 @@ class TensorFlowAdapter(Adapter):
         return (names, others, whole, totals), outputs
 
     def _array(self, value: Any) -> np.ndarray:
-        array = np.asarray(value)
         # Sums and differences of what comes out are taken in single precision at least; files hold no bfloat16.
-        return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
+        return widened(np.asarray(value))
 
     def _path_wait(self, sums: Any) -> None:
         self._tf.reduce_sum(sums[3][0]).numpy()

@@ -13,6 +13,7 @@ from attrkit.adapters.memory import is_out_of_memory
 from attrkit.adapters.outputs import no_path
 from attrkit.adapters.terms import Feed, PathRows, Reader, Readings, Rewrite
 from attrkit.errors import AttrkitError, InputError, RefusedError
+from attrkit.half import half_of
 from attrkit.parts import by_name
 
 
@@ -34,6 +35,12 @@ class TorchAdapter(Adapter):
         held = chain(self.model.parameters(), self.model.buffers())
         return next((values.device for values in held), self._torch.device("cpu"))
 
+    @property
+    def half(self) -> str:
+        kind = self._device.type
+        under_autocast = self._torch.amp.is_autocast_available(kind) and self._torch.is_autocast_enabled(kind)
+        return half_of([self._torch.get_autocast_dtype(kind)] if under_autocast else []) or super().half
+
     def _tensors(self, feed: Feed) -> dict[str, Any]:
         # as_tensor shares memory with arrays that may not be written to.
         return {name: self._torch.tensor(values, device=self._device) for name, values in feed.items()}
@@ -41,7 +48,7 @@ class TorchAdapter(Adapter):
     def _array(self, value: Any) -> np.ndarray:
         value = value.detach()
         # Sums and differences of what comes out are taken in single precision at least; numpy has no bfloat16.
-        half = value.dtype in (self._torch.float16, self._torch.bfloat16)
+        half = half_of([value.dtype])
         return (value.float() if half else value).cpu().numpy()
 
     @contextmanager

@@ -7,7 +7,7 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 import copy
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Self
 
@@ -23,6 +23,7 @@ from attrkit.adapters.outputs import (
     before_softmax,
     check_differentiable,
     check_finite,
+    check_large_enough,
     check_same,
     difference_of,
     no_path,
@@ -41,6 +42,7 @@ from attrkit.adapters.terms import (
 )
 from attrkit.checks import flag, whole_number
 from attrkit.errors import InputError, RefusedError
+from attrkit.half import half_of, widened
 from attrkit.inputs import Input
 from attrkit.parts import Parts, arrays_of, each, row_count
 from attrkit.progress import progress_bar
@@ -92,8 +94,9 @@ class Adapter(ABC):
         self.frozen = False
         self.question = Question()
         self._outputs: tuple[Output, ...] | None = None
-        # Copies with other settings share it.
+        # Copies with other settings share both.
         self._shared = Shared()
+        self._seen: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: " + ", ".join(f"{k} {v}" for k, v in self.describe().items()) + ">"
@@ -257,6 +260,8 @@ class Adapter(ABC):
                 self.cost["gradient_evaluations"] += count * n_steps
                 first += count
         whole = each(lambda a: a[0], out) if single else out
+        if self.half == "float16":
+            check_large_enough(each(lambda a: np.abs(a).max(axis=0), out))
         return (whole, np.concatenate(seen)) if outputs else whole
 
     def rewritten_gradient(
@@ -306,7 +311,8 @@ class Adapter(ABC):
                 part[rows] = 0
                 for key in found:
                     part[rows] += products[key].reshape(len(rows), *part.shape[1:])
-            for key in products.keys() - set(keys.values()):
+            # In an order that no hash decides: they are added up.
+            for key in (key for key in products if key not in keys.values()):
                 others.setdefault(key, []).append(products[key])
             self.cost["gradient_evaluations"] += len(rows)
 
@@ -326,6 +332,7 @@ class Adapter(ABC):
         training: bool = False,
         strict: bool = True,
         check: bool = True,
+        sample: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Readings]:
         """Run the model with some layers read on the way.
 
@@ -341,6 +348,8 @@ class Adapter(ABC):
             such a call.
         check : bool, default True
             Compare the predictions of the first batch with those of the model alone.
+        sample : ndarray of int of shape (sample,), optional
+            Which samples `x` holds, if not all in order: the model's other inputs are theirs.
 
         Returns
         -------
@@ -353,10 +362,11 @@ class Adapter(ABC):
         ForwardMismatchError
             If the pass with readers predicts something else than the model alone (checked on the first batch).
         RefusedError
-            If a layer's values have no sample of their own, and `strict`.
+            If a layer's values have no sample of their own, and `strict`; if memory does not hold those of all samples.
         """
         predictions: list[np.ndarray] = []
         readings = Collected(row_count(x))
+        numbers = np.arange(row_count(x)) if sample is None else sample
 
         def run(feed: Feed, rows: np.ndarray, way: str) -> None:
             named, found = self._read(feed, readers, training, way)
@@ -364,7 +374,7 @@ class Adapter(ABC):
             flat = self._flat(named, rows_of(feed))[: len(rows)]
             if check and not predictions and not training:
                 check_same(
-                    *(self.predict(each(lambda a: a[rows], x), sample=rows), flat, self.precision),
+                    *(self.predict(each(lambda a: a[rows], x), sample=numbers[rows]), flat, self.precision),
                     "reading layers changed the predictions",
                     "; a layer of this model does not give the same output when its attention is read",
                 )
@@ -373,10 +383,9 @@ class Adapter(ABC):
             self.cost["forward_evaluations"] += len(rows)
 
         if training:
-            numbers = np.arange(row_count(x))
-            run(self._feed(x, numbers), numbers, self.ways[0])
+            run(self._feed(x, numbers), np.arange(len(numbers)), self.ways[0])
         else:
-            self._run_batches(x, "forward", run, key=tuple(readers.items()))
+            self._run_batches(x, "forward", run, sample=sample, key=tuple(readers.items()))
         return np.concatenate(predictions), readings.all()
 
     def parameters(self) -> dict[str, Parameter]:
@@ -604,8 +613,8 @@ class Adapter(ABC):
                 "can be explained: target=lambda outputs: outputs[0]"
             )
         self._outputs = tuple(Output(name, values.shape[1:]) for name, values in named)
-        # Differences of outputs are taken, and those of unsigned integers would wrap around.
-        flat = [values if values.dtype.kind == "f" else values.astype(float) for _, values in named]
+        # Differences of outputs are taken: of unsigned integers they would wrap around, of half precision be coarse.
+        flat = [widened(values) if values.dtype.kind == "f" else values.astype(float) for _, values in named]
         return np.concatenate([values.reshape(len(values), -1) for values in flat], axis=1)
 
     def _predict_first(self, feed: Feed) -> np.ndarray:
@@ -648,9 +657,21 @@ class Adapter(ABC):
         return ""
 
     @property
-    @abstractmethod
+    def half(self) -> str:
+        """The half precision that the model, or a part of it, computes in: one of `attrkit.half.HALF`; empty if none.
+
+        What is not known before a pass is what the last pass has shown.
+        """
+        return self._seen.get("half", "")
+
+    def _note_half(self, dtypes: Iterable[Any]) -> None:
+        """Note whether half precision is among the types that a pass has made."""
+        self._seen["half"] = half_of(dtypes)
+
+    @property
     def precision(self) -> float:
         """Largest relative difference between two passes of the model that counts as rounding."""
+        return 2e-2 if self.half else 1e-4
 
     @abstractmethod
     def describe(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from attrkit.adapters._shared import Shared
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import Feed, Layer, Reader, Readings
 from attrkit.errors import AttrkitError, InputError, RefusedError, UnknownModelError
+from attrkit.half import half_of
 from attrkit.inputs import Input
 
 FRAMEWORKS = ("jax", "numpy")
@@ -31,10 +32,6 @@ class Function(Adapter):
             return ()
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return tuple(Input(parameter.name, None, "") for parameter in parameters if parameter.kind in kinds)
-
-    @property
-    def precision(self) -> float:  # noqa: D102
-        return 1e-4
 
     def describe(self) -> dict[str, str]:  # noqa: D102
         name = getattr(self.model, "__name__", type(self.model).__name__)
@@ -103,6 +100,10 @@ class JaxFunction(Function, JaxAdapter):
     def _version(self) -> str:
         return str(self._jax.__version__)
 
+    @property
+    def half(self) -> str:  # noqa: D102
+        return half_of(getattr(leaf, "dtype", "") for leaf in self._jax.tree.leaves(self.params)) or super().half
+
     def left_as_found(self) -> AbstractContextManager[Any]:  # noqa: D102
         if self.params is None and not self.frozen:
             self._shared = Shared()
@@ -134,6 +135,7 @@ class NumpyFunction(Function):
         try:
             outputs, _ = self._forward(given, {}, False)
             named = [(name, np.asarray(value)) for name, value in outputs.items()]
+            self._note_half(value.dtype for _, value in named)
         except AttrkitError:
             raise
         except (TypeError, ValueError, LookupError, RuntimeError, AttributeError, AssertionError) as err:

@@ -20,6 +20,7 @@ from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LAYER, Call, Layer, Reader
 from attrkit.errors import AttrkitWarning, InputError, RefusedError, UnknownModelError
+from attrkit.half import half_of
 from attrkit.inputs import Input
 from attrkit.parts import Parts
 
@@ -78,10 +79,14 @@ class KerasModel(Adapter):
             for name, tensor in zip(names, tensors, strict=True)
         )
 
+    @property
+    def half(self) -> str:  # noqa: D102
+        return self._policy or super().half
+
     @cached_property
-    def precision(self) -> float:  # noqa: D102
-        kinds = {str(getattr(entry.layer, "compute_dtype", "")) for entry in self._all_layers()}
-        return 2e-2 if kinds & {"float16", "bfloat16"} else 1e-4
+    def _policy(self) -> str:
+        """The half precision that the policy of a layer asks for."""
+        return half_of(getattr(entry.layer, "compute_dtype", "") for entry in self._all_layers())
 
     def describe(self) -> dict[str, str]:  # noqa: D102
         package = next(c.__module__.split(".")[0] for c in type(self.model).__mro__ if c.__module__.startswith(HANDLES))

@@ -1,12 +1,15 @@
 """What models give, looked at: whether it is numbers, whether two passes agree, what stood before a softmax."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from attrkit.adapters.terms import Feed
-from attrkit.errors import ForwardMismatchError, RefusedError
+from attrkit.errors import AttrkitWarning, ForwardMismatchError, RefusedError
+from attrkit.half import SMALLEST, way_out_of
+from attrkit.parts import Parts, arrays_of
 
 
 def no_path() -> RefusedError:
@@ -61,6 +64,19 @@ def check_same(expected: np.ndarray, found: np.ndarray, precision: float, what: 
     scale, difference = difference_of(expected, found)
     if not difference <= precision * scale:
         raise ForwardMismatchError(f"{what} by {difference:.3g} (largest prediction {scale:.3g}){why}")
+
+
+def check_large_enough(slopes: Parts) -> None:
+    """Warn of gradients, of shape (row, ...), that float16 cannot tell from 0."""
+    largest = np.max([np.abs(array.reshape(len(array), -1)).max(axis=1) for array in arrays_of(slopes)], axis=0)
+    small = largest < SMALLEST
+    if small.any():
+        warnings.warn(
+            f"the gradients of {int(small.sum())} of {len(small)} samples are below {SMALLEST:.2g}, where float16 "
+            f"loses its digits, and below 6e-8 all of them. {way_out_of('float16')}",
+            AttrkitWarning,
+            stacklevel=3,
+        )
 
 
 def check_finite(outputs: np.ndarray) -> None:

@@ -20,6 +20,7 @@ from attrkit.adapters._torch import TorchAdapter
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LAYER, Feed, Layer, Reader, Rewrite
 from attrkit.errors import AttrkitWarning, RefusedError
+from attrkit.half import half_of
 from attrkit.inputs import Input
 from attrkit.parts import Parts, each, row_count
 
@@ -80,9 +81,8 @@ class TorchModule(TorchAdapter):
         return "float64" if self._own_dtype == self._torch.float64 else "float32"
 
     @property
-    def precision(self) -> float:  # noqa: D102
-        half = (self._torch.float16, self._torch.bfloat16)
-        return 2e-2 if any(p.dtype in half for p in self.model.parameters()) else 1e-4
+    def half(self) -> str:  # noqa: D102
+        return half_of(p.dtype for p in self.model.parameters()) or super().half
 
     def describe(self) -> dict[str, str]:  # noqa: D102
         return {
@@ -130,15 +130,16 @@ class TorchModule(TorchAdapter):
             mode = stack.enter_context(_function_mode()(training, self.question.logits, self.learns))
             stand_ins = with_imposed(self._in_own_dtype(feed), readers, self.question.imposed)
             found = stack.enter_context(intercepted("forward", self.layers, stand_ins))
-            yield mode.softmax, found
+            yield mode, found
 
     def _forward(
         self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
         positional, named = self._arguments(self._in_own_dtype(feed))
-        with self._as_in_pass(feed, readers, training) as (softmax, found):
+        with self._as_in_pass(feed, readers, training) as (mode, found):
             outputs = self._call(positional, named)
-        return self._named(outputs, softmax), found
+        self._note_half(mode.dtypes)
+        return self._named(outputs, mode.softmax), found
 
     def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
         # Compiled, a pass cannot be looked into: not for logits, not from an embedding on, not to tell cuDNN of
@@ -318,6 +319,8 @@ def _function_mode() -> Any:
             self.logits = logits
             self.learns = learns
             self.softmax: list[tuple[Any, Any]] = []
+            # Under autocast, of the user or of the model itself, functions of float32 return less.
+            self.dtypes: set[Any] = set()
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
@@ -328,6 +331,8 @@ def _function_mode() -> Any:
                     args = tuple(_as_constants(arg) if isinstance(arg, list) else arg for arg in args)
                 args = args if self.training else _recurrent_with_gradient(args)
             result = func(*args, **kwargs)
+            if isinstance(result, torch.Tensor):
+                self.dtypes.add(result.dtype)
             if self.logits and name in _SOFTMAX:
                 self.softmax.append((result, args[0] if args else kwargs["input"]))
             return result

@@ -46,10 +46,6 @@ class SavedModel(TensorFlowAdapter):
             for name, spec in specs.items()
         )
 
-    @property
-    def precision(self) -> float:  # noqa: D102
-        return 1e-4
-
     def describe(self) -> dict[str, str]:  # noqa: D102
         return {"framework": self.framework, "framework_version": str(self._tf.__version__), "model": "SavedModel"}
 
@@ -68,6 +64,9 @@ class SavedModel(TensorFlowAdapter):
     ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
         if readers or training:
             raise RefusedError(_WITHOUT_LAYERS)
+        # Inputs of half precision come in single.
+        specs = self._serving.structured_input_signature[1]
+        feed = {name: self._tf.cast(values, specs[name].dtype) for name, values in feed.items()}
         outputs: Any = dict(self._serving(**feed))
         outputs = self._asked(next(iter(outputs.values())) if len(outputs) == 1 else outputs, ())
         return (outputs if isinstance(outputs, dict) else {"output": outputs}), {}

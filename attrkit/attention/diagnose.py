@@ -1,5 +1,7 @@
 """What to know before attention weights are read as importance: flat rows, one timestep, weight on padding."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -37,14 +39,30 @@ def diagnose(
     >>> measures["attention_entropy"].values, notes
     (array([1.]), ['its rows are flat (entropy 1.000 of the largest possible): it tells timesteps apart hardly or not'])
     """
+    measures = measure(weights, query_mask=query_mask, key_mask=key_mask)
+    return measures, notes_on(measures, keys=weights.sizes["key_timestep"])
+
+
+def measure(
+    weights: xr.DataArray, *, query_mask: np.ndarray | None = None, key_mask: np.ndarray | None = None
+) -> dict[str, xr.DataArray]:
+    """Return the measures of `diagnose`."""
     keys = weights.sizes["key_timestep"]
     real = None if key_mask is None else xr.DataArray(key_mask, dims=("sample", "key_timestep"))
     # Among real keys only: weight on padding is a fault of its own, below.
-    entropy = _entropy(weights if real is None else weights.where(real, 0))
     count = keys if real is None else real.sum("key_timestep")
-    entropy = _over_real_queries(entropy / np.log(xr.where(count > 1, count, np.nan)), query_mask)
-    measures = {"attention_entropy": entropy}
+    entropy = _entropy(weights, key_mask) / np.log(xr.where(count > 1, count, np.nan))
+    measures = {"attention_entropy": _over_real_queries(entropy, query_mask)}
+    if real is not None:
+        share = xr.dot(weights, (~real).astype(np.float32), dim="key_timestep")
+        measures["attention_on_padding"] = _over_real_queries(share, query_mask)
+    return measures
+
+
+def notes_on(measures: Mapping[str, xr.DataArray], *, keys: int) -> list[str]:
+    """Return the notes of `diagnose`, of measures over so many keys."""
     notes = []
+    entropy = measures["attention_entropy"]
     if keys == 1:
         notes.append(
             "there is one key only, so every weight is 1 whatever the model learned; was time put on another axis?"
@@ -54,27 +72,28 @@ def diagnose(
             f"its rows are flat (entropy {float(entropy.mean()):.3f} of the largest possible): it tells timesteps "
             "apart hardly or not"
         )
-    if key_mask is not None:
-        padded = xr.DataArray(~key_mask, dims=("sample", "key_timestep"))
-        share = _over_real_queries(weights.where(padded, 0).sum("key_timestep"), query_mask)
-        measures["attention_on_padding"] = share
-        if float(share.max()) > ON_PADDING:
-            notes.append(
-                f"real timesteps put up to {float(share.max()):.0%} of their weight on padding "
-                f"(mean over samples {float(share.mean()):.1%})"
-            )
-    return measures, notes
+    share = measures.get("attention_on_padding")
+    if share is not None and float(share.max()) > ON_PADDING:
+        notes.append(
+            f"real timesteps put up to {float(share.max()):.0%} of their weight on padding "
+            f"(mean over samples {float(share.mean()):.1%})"
+        )
+    return notes
 
 
-def _entropy(weights: xr.DataArray) -> xr.DataArray:
-    """Return the entropy of rows of weights, of their shares: log(sum w) - sum(w log w) / sum(w)."""
+def _entropy(weights: xr.DataArray, key_mask: np.ndarray | None) -> xr.DataArray:
+    """Return the entropy of rows of weights on real keys, of their shares: log(sum w) - sum(w log w) / sum(w)."""
     rows = weights.transpose(..., "key_timestep").values
-    entropy = np.empty(rows.shape[:-1], rows.dtype)
+    wide = np.result_type(rows.dtype, np.float32)
+    entropy = np.empty(rows.shape[:-1], wide)
     # Some samples at a time: this may be the largest array there is, and it is not to be there twice.
     at_once = max(_VALUES // max(rows[:1].size, 1), 1)
-    buffer = np.empty_like(rows[:at_once])
+    buffer = np.empty_like(rows[:at_once], dtype=wide)
     for first in range(0, len(rows), at_once):
-        own = rows[first : first + at_once]
+        own = rows[first : first + at_once].astype(wide, copy=False)
+        if key_mask is not None:
+            real = key_mask[first : first + at_once]
+            own = np.where(real.reshape(len(real), *[1] * (rows.ndim - 2), -1), own, 0)
         logs = buffer[: len(own)]
         logs.fill(0)
         np.log(own, out=logs, where=own > 0)

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import InputError
+from attrkit.half import widened
 from attrkit.schema import VARIABLES, dims_fit
 
 
@@ -90,7 +91,7 @@ def _choose(weights: xr.DataArray, dim: str, choice: Any) -> tuple[xr.DataArray,
     if choice is None and len(labels) == 1:
         choice = labels[0]
     if isinstance(choice, str) and choice in joins:
-        return getattr(weights, choice)(dim, keep_attrs=True), f"{dim}: {choice}"
+        return getattr(widened(weights), choice)(dim, keep_attrs=True), f"{dim}: {choice}"
     place = _place(labels, choice)
     if place is None:
         ways = " or ".join([str(labels.tolist()), *map(repr, joins)])
@@ -105,7 +106,7 @@ def _over_queries(weights: xr.DataArray, how: Any, mask: xr.DataArray | None) ->
         real = xr.DataArray(mask.values, dims=("sample", dim), coords={dim: weights[dim]})
         weights = weights.where(real)
     if isinstance(how, str) and how in ("mean", "max"):
-        return getattr(weights, how)(dim, keep_attrs=True), f"{dim}: {how}"
+        return getattr(widened(weights), how)(dim, keep_attrs=True), f"{dim}: {how}"
     if isinstance(how, str) and how == "last":
         if real is None:
             return weights.isel({dim: -1}), f"{dim}: last"

@@ -7,6 +7,7 @@ import numpy as np
 
 from attrkit.adapters.base import Adapter
 from attrkit.errors import CompletenessWarning
+from attrkit.half import way_out_of
 from attrkit.methods._quadrature import nested_rules
 from attrkit.parts import Parts, each, row_count, row_sums
 from attrkit.result_checks import COMPLETENESS_TOLERANCE, share_of_change
@@ -82,10 +83,11 @@ def integrate(
     # What misses more than this is warned about for every method.
     quiet = active[share[active] <= COMPLETENESS_TOLERANCE]
     if len(quiet):
+        advice = way_out_of(model.half) if model.half else "Raise max_steps or tolerance"
         warnings.warn(
             f"integrated_gradients: {len(quiet)} of {len(share)} samples are not done after {evaluations.max()} steps; "
             f"they miss up to {share[quiet].max():.2g} of the change in output, with tolerance={tolerance:g}, or their "
-            "attributions still move. Raise max_steps or tolerance",
+            f"attributions still move. {advice}",
             CompletenessWarning,
             stacklevel=5,
         )

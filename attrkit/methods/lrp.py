@@ -8,6 +8,7 @@ import xarray as xr
 
 from attrkit.adapters.base import Adapter
 from attrkit.errors import CompletenessWarning, RefusedError
+from attrkit.half import way_out_of
 from attrkit.method import OUTPUT, attribution, checked_first, needs_gradient
 from attrkit.parts import Parts, arrays_of, each, row_sums
 from attrkit.relevance.composites import Composite, composite_of
@@ -28,7 +29,18 @@ def _planned(
     input_rule: str | KernelRule | None = None,
     by_layer: bool = False,
 ) -> tuple[Composite, Plan]:
-    """Return the rules that options stand for, and the pass that is made of them."""
+    """Return the rules that options stand for, and the pass that is made of them.
+
+    Raises
+    ------
+    RefusedError
+        Also if the model computes in half precision, as far as that is known by now.
+    """
+    if model.half:
+        raise RefusedError(
+            "lrp divides by sums that may be next to zero, which magnifies rounding: relevance would add up, and be "
+            f"wrong. {way_out_of(model.half)}"
+        )
     bounds = _bounds(x) if x is not None and input_rule == "z_box" else (0.0, 0.0)
     chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
     return chosen, rewrite_of(model, chosen, by_layer=by_layer)
@@ -85,7 +97,8 @@ def lrp(
     Raises
     ------
     RefusedError
-        If a layer or an operation of the model has no rule, or a softmax makes the output that is explained.
+        If a layer or an operation of the model has no rule, or a softmax makes the output that is explained; if the
+        model computes in half precision.
     ForwardMismatchError
         If the pass with rules does not predict what the model predicts.
     InputError

@@ -1,5 +1,6 @@
 """What the output loses when a piece of the input is replaced."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,13 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LazyRows
 from attrkit.checks import flag, whole_number
-from attrkit.errors import InputError
+from attrkit.errors import AttrkitWarning, InputError
+from attrkit.half import ROUNDING, way_out_of
 from attrkit.method import OUTPUT, attribution
-from attrkit.parts import Parts, by_name, each, keep_real, unnamed
+from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, unnamed
+
+SHARE_OF_ROUNDING = 0.05
+"""Of the largest difference of outputs: by no more than this may half precision round them without a warning."""
 
 
 def occlusion(
@@ -56,6 +61,11 @@ def occlusion(
     ------
     InputError
         If `window` is not within the input's length, or `stride` would skip timesteps.
+
+    Warns
+    -----
+    AttrkitWarning
+        If the model computes in half precision, and differences of its outputs are of the size of their rounding.
     """
     named, starts_from = by_name(x), by_name(baseline)
     longest = max(array.shape[1] for array in named.values())
@@ -71,9 +81,24 @@ def occlusion(
         for (name, array), start in zip(named.items(), starts_from.values(), strict=True)
     }
     values = unnamed(found)
+    if model.half:
+        _check_above_rounding(values, kept, model.half)
     if masks is not None:
         values = each(lambda array, mask: keep_real(array, 0, mask), values, masks)
     return {"attribution": attribution(values, long_name="occlusion", units=OUTPUT)}
+
+
+def _check_above_rounding(values: Parts, kept: np.ndarray, half: str) -> None:
+    """Warn where differences of outputs are of the size of their rounding."""
+    largest = np.max([np.abs(array.reshape(len(array), -1)).max(axis=1) for array in arrays_of(values)], axis=0)
+    lost = ROUNDING[half] * np.abs(kept) > SHARE_OF_ROUNDING * largest
+    if lost.any():
+        warnings.warn(
+            f"occlusion: in {int(lost.sum())} of {len(lost)} samples, what outputs are rounded by is more than "
+            f"{SHARE_OF_ROUNDING:.0%} of the largest difference that is found. {way_out_of(half)}",
+            AttrkitWarning,
+            stacklevel=4,
+        )
 
 
 def _occlude(
@@ -91,33 +116,36 @@ def _occlude(
     own = by_name(x)[name]
     n_samples, length = own.shape[:2]
     by_channel = per_channel and own.ndim == 3
-    channels: list[Any] = list(range(own.shape[2])) if by_channel else [slice(None)]
-    starts = [*range(0, length - window, stride), length - window]
-    places = [(start, channel) for start in starts for channel in channels]
+    n_channels = own.shape[2] if by_channel else 1
+    starts = np.array([*range(0, length - window, stride), length - window])
+    n_places = len(starts) * n_channels
     blank = np.broadcast_to(np.asarray(baseline, own.dtype), own.shape)
     # Padding, and what is at the baseline already, changes nothing: no pass is needed to know.
     differs = own != blank
-    pieces = [(slice(None), slice(start, start + window), channel)[: own.ndim] for start, channel in places]
-    moves = np.stack([differs[piece].reshape(n_samples, -1).any(axis=1) for piece in pieces], axis=1)
-    needed = np.flatnonzero(moves)
+    differs = differs if by_channel else differs.reshape(n_samples, length, -1).any(axis=2)
+    # How many values differ before each timestep, so that a window's are one difference.
+    before = np.zeros((n_samples, length + 1, n_channels), np.int32)
+    np.cumsum(differs.reshape(n_samples, length, n_channels), axis=1, dtype=np.int32, out=before[:, 1:])
+    needed = np.flatnonzero(before[:, starts + window] > before[:, starts])
 
     def changed(rows: np.ndarray) -> Parts:
-        samples, at = needed[rows] // len(places), needed[rows] % len(places)
+        samples, at = np.divmod(needed[rows], n_places)
         out = own[samples]
-        for row, (sample, place) in enumerate(zip(samples, at, strict=True)):
-            start, channel = places[place]
-            piece = (slice(start, start + window), channel)[: own.ndim - 1]
+        for row, (sample, place) in enumerate(zip(samples.tolist(), at.tolist(), strict=True)):
+            start = starts[place // n_channels]
+            piece = (slice(start, start + window), place % n_channels if by_channel else slice(None))[: own.ndim - 1]
             out[row][piece] = blank[sample][piece]
         return unnamed({other: out if other == name else values[samples] for other, values in by_name(x).items()})
 
-    effect = np.zeros(moves.size, kept.dtype)
+    effect = np.zeros(n_samples * n_places, kept.dtype)
     if needed.size:
-        without = model.predict(LazyRows(needed.size, changed, lambda rows: needed[rows] // len(places)))
-        of_target = np.take_along_axis(without, target[needed // len(places)][:, None], axis=1)[:, 0]
-        effect[needed] = kept[needed // len(places)] - of_target
-    effect = effect.reshape(n_samples, len(starts), len(channels))
+        samples = needed // n_places
+        without = model.predict(LazyRows(needed.size, changed, lambda rows: samples[rows]))
+        of_target = np.take_along_axis(without, target[samples][:, None], axis=1)[:, 0]
+        effect[needed] = kept[samples] - of_target
+    effect = effect.reshape(n_samples, len(starts), n_channels)
 
-    sums = np.zeros((n_samples, length, len(channels)), effect.dtype)
+    sums = np.zeros((n_samples, length, n_channels), effect.dtype)
     covers = np.zeros(length, effect.dtype)
     for at_start, start in enumerate(starts):
         covers[start : start + window] += 1

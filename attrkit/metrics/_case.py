@@ -104,7 +104,7 @@ def read_case(
     x = explained.parts()
     prediction = model.predict(x)
     if same_model:
-        _check_same_model(datasets, prediction)
+        _check_same_model(datasets, prediction, model.precision)
     masks = masks_of(model, explained, x, None)
     is_real = real.values & masks.get(explained.primary, True)
     labels = model.output_labels if output_labels is None and not callable(target) else output_labels
@@ -132,14 +132,15 @@ def _inputs_of(datasets: dict[str, xr.Dataset]) -> xr.Dataset:
     return found
 
 
-def _check_same_model(datasets: dict[str, xr.Dataset], prediction: np.ndarray) -> None:
+def _check_same_model(datasets: dict[str, xr.Dataset], prediction: np.ndarray, precision: float) -> None:
     for name, ds in datasets.items():
         asked = "explained_before" in ds.attrs or str(ds.attrs.get("target", "")).startswith("function ")
         known = None if asked or "prediction" not in ds else ds["prediction"].values.reshape(len(prediction), -1)
         if known is None or known.shape != prediction.shape:
             continue
         scale, difference = difference_of(known, prediction)
-        if not difference <= 1e-3 * scale:
+        # Of another batch, another machine: ten times what one pass may be off.
+        if not difference <= 10 * precision * scale:
             warnings.warn(
                 f"the model predicts something else for these inputs than {name!r} has recorded, by {difference:.3g} "
                 f"(of {scale:.3g}): another model was explained, or with further inputs; pass them all: inputs=",
@@ -201,7 +202,7 @@ def _kind_of(kind: str | None, model: Adapter, prediction: np.ndarray) -> str:
         return kind
     if kind is None and not several and prediction.shape[1] > 1:
         sums = prediction.sum(axis=1, dtype=float)
-        if prediction.min() >= -1e-4 and np.allclose(sums, 1, atol=1e-3):
+        if prediction.min() >= -1e-4 and np.allclose(sums, 1, atol=max(1e-3, model.precision)):
             return "probability"
     return "value"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attrkit.errors import InputError, StoreError
+from attrkit.models._generators import random_state_kept
 from attrkit.models.keras import load_keras
 from attrkit.models.saved_model import load_saved_model
 from attrkit.models.torch import load_torch
@@ -17,6 +18,7 @@ _SUFFIXES = {
 }
 
 
+@random_state_kept()
 def load_model(
     path: str | Path,
     *,

@@ -10,6 +10,7 @@ import xarray as xr
 
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
+from attrkit.half import widened
 from attrkit.schema import CONTENT
 
 Data = xr.Dataset | xr.DataTree | xr.DataArray | Mapping[str, xr.Dataset | xr.DataArray]
@@ -117,7 +118,8 @@ def blank(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     >>> blank(ds["attribution"], ds).values
     array([[ 1., nan]])
     """
-    array = array.where(np.isfinite(array)) if array.dtype.kind == "f" else array.astype(float)
+    # Ranges, sums and means of half precision would be coarse, or infinite.
+    array = widened(array).where(np.isfinite(array)) if array.dtype.kind == "f" else array.astype(float)
     if "mask" not in ds:
         return array
     for dim in ("timestep", "query_timestep", "key_timestep"):

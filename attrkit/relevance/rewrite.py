@@ -73,7 +73,8 @@ def _leaves(composite: Composite, layers: list[str], *, by_layer: bool) -> Calla
         first = next(iter(floats.values()))
         found = {name: np.ones((len(first), len(layers)), first.dtype) for name in ledger}
         for name, values in floats.items():
-            for rule in {composite.first, *composite.layers.values()}:
+            # Each once, in an order that no hash decides: what they give is added up.
+            for rule in dict.fromkeys([composite.first, *composite.layers.values()]):
                 found |= input_leaves(rule, name, values)
         return found
 

@@ -31,7 +31,7 @@ def _keras_on(backend: str) -> Callable[..., Any]:
 
         assert keras.__version__.startswith("3."), f"Keras {keras.__version__} is here, not Keras 3"
         assert keras.backend.backend() == backend, f"Keras runs on {keras.backend.backend()}, not on {backend}"
-        with _floatx(keras, precision), _x64(precision == "float64" and backend == "jax"):
+        with _floatx(keras, _of_weights(precision)), _x64(precision == "float64" and backend == "jax"):
             yield _keras_model(keras, kind, precision)
 
     return build
@@ -43,8 +43,13 @@ def _keras2(kind: str, precision: str) -> Iterator[Any]:
 
     version = import_module(keras.Model.__module__.split(".")[0]).__version__
     assert version.startswith("2."), f"Keras {version} is here, not Keras 2; tf-keras needs TF_USE_LEGACY_KERAS=1"
-    with _floatx(keras, precision):
+    with _floatx(keras, _of_weights(precision)):
         yield _keras_model(keras, kind, precision)
+
+
+def _of_weights(precision: str) -> str:
+    """Return what weights and inputs are in, of a precision or of a policy that computes in half of it."""
+    return "float32" if precision.startswith("mixed_") else precision
 
 
 @contextmanager
@@ -72,7 +77,7 @@ def _keras_model(keras: Any, kind: str, precision: str) -> Any:
     layers, w = keras.layers, reference.weights(kind)
     # Keras 3 settles the default of layers once, whatever floatx becomes after that.
     of = {"dtype": precision}
-    inputs = keras.Input((STEPS, CHANNELS), **of)
+    inputs = keras.Input((STEPS, CHANNELS), dtype=_of_weights(precision))
     if kind == "lstm":
         body = layers.LSTM(UNITS, name="body", **of)
         hidden, given = body(inputs), [w["kernel"], w["recurrent"], w["bias"]]
@@ -200,13 +205,16 @@ def _reset_first(values: np.ndarray) -> np.ndarray:
 def _jax_function(kind: str, precision: str) -> Iterator[Any]:
     import jax.numpy as jnp
 
+    def function(x: Any) -> Any:
+        return reference.forward(kind, x.astype(precision), jnp)[0]
+
     with _x64(precision == "float64"):
-        yield attrkit.adapt(lambda x: reference.forward(kind, x, jnp)[0], framework="jax")
+        yield attrkit.adapt(function, framework="jax")
 
 
 @contextmanager
 def _numpy_function(kind: str, precision: str) -> Iterator[Any]:
-    yield lambda x: reference.forward(kind, x)[0]
+    yield lambda x: reference.forward(kind, x.astype(precision))[0]
 
 
 BUILDERS: dict[str, Callable[..., Any]] = {

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.relevance import reference as rules
+
 KINDS = ("lstm", "gru", "conv", "attention")
 SAMPLES, STEPS, CHANNELS, UNITS, OUTPUTS = 3, 6, 2, 3, 2
 # Queries are scaled by 1 / sqrt(WIDTH / HEADS), which Keras on TensorFlow holds in float32: one that is exact there.
@@ -68,16 +70,26 @@ def inputs() -> np.ndarray:
     return drawn((SAMPLES, STEPS, CHANNELS), 99)
 
 
-def forward(kind: str, x: Any, xp: ModuleType = np) -> tuple[Any, Any]:
-    """Return outputs of shape (sample, output) and attention weights or None; takes complex numbers, and JAX arrays."""
+def forward(kind: str, x: Any, xp: ModuleType = np, *, held: Any = None) -> tuple[Any, Any]:
+    """Return outputs of shape (sample, output) and attention weights or None; takes complex numbers, and JAX arrays.
+
+    ``held`` are attention weights to use in the place of those that the model computes.
+    """
     w = {name: values.astype(x.real.dtype) for name, values in weights(kind).items()}
-    return with_weights(kind, w, x, xp)
+    return with_weights(kind, w, x, xp, held=held)
 
 
-def with_weights(kind: str, w: dict[str, Any], x: Any, xp: ModuleType = np) -> tuple[Any, Any]:
+def with_weights(kind: str, w: dict[str, Any], x: Any, xp: ModuleType = np, *, held: Any = None) -> tuple[Any, Any]:
     """Return what `forward` does, of other weights; complex ones need a complex `x`."""
-    hidden, scores = {"lstm": _lstm, "gru": _gru, "conv": _conv, "attention": _attention}[kind](w, x, xp)
+    hidden, scores = hidden_of(kind, w, x, xp, held=held)
     return hidden @ w["head"] + w["head_bias"], scores
+
+
+def hidden_of(kind: str, w: dict[str, Any], x: Any, xp: ModuleType = np, *, held: Any = None) -> tuple[Any, Any]:
+    """Return what goes into the head, of shape (sample, unit), and attention weights or None."""
+    if kind == "attention":
+        return _attention(w, x, xp, held)
+    return {"lstm": _lstm, "gru": _gru, "conv": _conv}[kind](w, x, xp)
 
 
 def _sigmoid(z: Any, xp: ModuleType) -> Any:
@@ -122,23 +134,24 @@ def _conv(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, None]:
     return xp.tanh(xp.concatenate(rows, axis=1)), None
 
 
-def _attention(w: dict[str, np.ndarray], x: Any, xp: ModuleType) -> tuple[Any, Any]:
+def _attention(w: dict[str, np.ndarray], x: Any, xp: ModuleType, held: Any) -> tuple[Any, Any]:
     embedded = x @ w["embed"] + w["embed_bias"]
     query, key, value = (
         xp.einsum("btw,whk->bthk", embedded, kernel) + bias for kernel, bias in zip(w["kernel"], w["bias"], strict=True)
     )
     scores = xp.exp(xp.einsum("bqhk,bshk->bhqs", query, key) / (WIDTH // HEADS) ** 0.5)
-    scores = scores / scores.sum(axis=-1, keepdims=True)
+    scores = scores / scores.sum(axis=-1, keepdims=True) if held is None else held
     joined = xp.einsum("bhqs,bshk,hkw->bqw", scores, value, w["join"]) + w["join_bias"]
     return joined.reshape(len(x), -1), scores
 
 
-def gradient(kind: str, x: np.ndarray) -> np.ndarray:
+def gradient(kind: str, x: np.ndarray, *, held: Any = None) -> np.ndarray:
     """Return the gradient of the target of each sample, by the complex step."""
     step = 1e-30
     nudges = 1j * step * np.eye(STEPS * CHANNELS).reshape(-1, STEPS, CHANNELS)
     points = (x[:, None] + nudges).reshape(-1, STEPS, CHANNELS)
-    slopes = forward(kind, points)[0].imag.reshape(len(x), STEPS, CHANNELS, OUTPUTS) / step
+    held = None if held is None else np.repeat(held, len(nudges), axis=0)
+    slopes = forward(kind, points, held=held)[0].imag.reshape(len(x), STEPS, CHANNELS, OUTPUTS) / step
     return np.stack([slope[..., target] for slope, target in zip(slopes, TARGET, strict=True)])
 
 
@@ -166,6 +179,32 @@ def noise(x: np.ndarray, step: int) -> np.ndarray:
     return 0.15 * (x.max(axis=1, keepdims=True) - x.min(axis=1, keepdims=True)) * np.stack(draws)
 
 
+def relevance(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return relevance by the composite ``arras``, and what biases and stabilisers absorb of it."""
+    x, w, how = inputs(), weights(kind), {"epsilon": 1e-3}
+    prediction, _ = forward(kind, x)
+    of_output = np.where(np.arange(OUTPUTS) == TARGET[:, None], prediction, 0)
+    of_hidden, *absorbed = rules.dense(hidden_of(kind, w, x)[0], w["head"], w["head_bias"], of_output, **how)
+    found = [absorbed]
+    if kind == "lstm":
+        to_input, *own = rules.lstm(x, w["kernel"], w["recurrent"], w["bias"], of_hidden, **how)
+    elif kind == "gru":
+        to_input, *own = rules.gru(x, w["kernel"], w["recurrent"], w["bias"], of_hidden, **how)
+    elif kind == "conv":
+        steps = of_hidden.reshape(SAMPLES, STEPS - 2, UNITS)
+        to_input, *own = rules.conv1d(x, w["kernel"], w["bias"], steps, **how)
+    else:
+        parts = {f"{part}_kernel": w["kernel"][i] for i, part in enumerate(("query", "key", "value"))}
+        parts |= {f"{part}_bias": w["bias"][i] for i, part in enumerate(("query", "key", "value"))}
+        parts |= {"output_kernel": w["join"], "output_bias": w["join_bias"]}
+        embedded, steps = x @ w["embed"] + w["embed_bias"], of_hidden.reshape(SAMPLES, STEPS, WIDTH)
+        steps, *own = rules.multi_head_attention(embedded, parts, steps, attention_epsilon=1e-3, **how)
+        found.append(own)
+        to_input, *own = rules.dense(x, w["embed"], w["embed_bias"], steps, **how)
+    of_bias, of_epsilon = np.sum([*found, own], axis=0)
+    return to_input, of_bias, of_epsilon
+
+
 @cache
 def expected(kind: str) -> dict[str, np.ndarray]:
     """Return what there is to find, by name."""
@@ -189,4 +228,7 @@ def expected(kind: str) -> dict[str, np.ndarray]:
         "integrated_gradients": (x - BASELINE) * slopes,
         "smoothgrad": sum(gradient(kind, x + noise(x, step)) for step in range(N_NOISY)) / N_NOISY,
     }
-    return found if scores is None else {**found, "attention": scores}
+    found |= dict(zip(("relevance", "bias_relevance", "epsilon_relevance"), relevance(kind), strict=True))
+    if scores is not None:
+        found |= {"attention": scores, "gradient with attention held": gradient(kind, x, held=scores)}
+    return found

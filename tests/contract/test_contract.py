@@ -18,13 +18,16 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 # On these backends Keras 3 computes products of float64 in float32, by its own rules of promotion.
 NO_FLOAT64 = ("keras-jax", "keras-torch")
 
-OPTIONS = {
-    "occlusion": {"baseline": reference.BASELINE},
-    "gradient": {},
-    "input_x_gradient": {},
-    "integrated_gradients": {"baseline": reference.BASELINE, "n_steps": reference.N_STEPS},
-    "smoothgrad": {"seed": reference.SEED, "n_samples": reference.N_NOISY},
+# By the name of what the reference expects: the method, and its options.
+ASKED = {
+    "occlusion": ("occlusion", {"baseline": reference.BASELINE}),
+    "gradient": ("gradient", {}),
+    "input_x_gradient": ("input_x_gradient", {}),
+    "integrated_gradients": ("integrated_gradients", {"baseline": reference.BASELINE, "n_steps": reference.N_STEPS}),
+    "smoothgrad": ("smoothgrad", {"seed": reference.SEED, "n_samples": reference.N_NOISY}),
+    "relevance": ("lrp", {}),
 }
+FUNCTIONS = ("jax", "numpy")
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
@@ -34,17 +37,22 @@ def test_every_adapter_finds_what_the_reference_says(framework, kind, precision,
     found = {}
     with built(framework, kind, precision) as model:
         adapter = attrkit.adapt(model)
-        for method, options in OPTIONS.items():
-            if framework == "numpy" and method != "occlusion":
-                with pytest.raises(RefusedError, match="no gradient"):
+        asked = dict(ASKED)
+        if kind == "attention" and framework not in FUNCTIONS:
+            asked["gradient with attention held"] = ("gradient", {"hold_attention": True})
+        for name, (method, options) in asked.items():
+            refused = "no gradient" if framework == "numpy" else "has no rules for a JaxFunction"
+            if (framework == "numpy" and method != "occlusion") or (framework == "jax" and method == "lrp"):
+                with pytest.raises(RefusedError, match=refused):
                     attrkit.extract(adapter, x, method, target=reference.TARGET)
                 continue
             # Batches of one size, so that each framework compiles little.
             options = {**options, "batch_size": len(x), "show_progress": False}
             ds = attrkit.extract(adapter, x, method, target=reference.TARGET, **options)
-            found[method] = ds["attribution"].values
+            found[name] = ds["attribution"].values
+            found |= {key: ds[key].values for key in ("bias_relevance", "epsilon_relevance") if key in ds}
             found.setdefault("prediction", ds["prediction"].values)
-        if kind == "attention" and framework not in ("jax", "numpy"):
+        if kind == "attention" and framework not in FUNCTIONS:
             ds = attrkit.extract(adapter, x, "attention", show_progress=False)
             assert ds["attention"].dims == ("sample", "head", "query_timestep", "key_timestep")
             found["attention"] = ds["attention"].values
@@ -52,7 +60,7 @@ def test_every_adapter_finds_what_the_reference_says(framework, kind, precision,
             with pytest.raises(RefusedError, match="gives attention weights"):
                 attrkit.extract(adapter, x, "attention", show_progress=False)
     # In the precision that was asked for, not in a narrower one with a cast behind it.
-    assert {str(found[name].dtype) for name in ("prediction", "gradient") if name in found} == {precision}
+    assert {str(values.dtype) for values in found.values()} == {precision}
     differences = {name: float(np.abs(values - expected[name]).max()) for name, values in found.items()}
     measured = ", ".join(f"{name} {difference:.1e}" for name, difference in differences.items())
     record_property("contract", f"{framework} {kind} {precision}: {measured}")

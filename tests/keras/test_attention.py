@@ -6,6 +6,7 @@ from keras_self_attention import ScaledDotProductAttention, SeqSelfAttention, Se
 from tensorflow import keras
 
 import attrkit
+from attrkit.adapters.base import Adapter
 from attrkit.errors import AttentionWarning, InputError, RefusedError
 
 layers = keras.layers
@@ -452,3 +453,62 @@ def test_half_precision(x):
     model = keras.Model(inputs, layers.Dense(1, dtype="float32")(layers.Flatten()(multi(inputs, inputs))))
     ds = attrkit.extract(model, x, "attention", show_progress=False)
     np.testing.assert_allclose(ds["attention"].astype("float32").sum("key_timestep"), 1, atol=5e-3)
+
+
+# Long series
+
+
+def long_model():
+    """Two inputs, one of them padded; two heads of attention."""
+    given, other = keras.Input((12, 3), name="series"), keras.Input((2,), name="static")
+    hidden = layers.LSTM(4, return_sequences=True)(layers.Masking()(given))
+    # What it gives at padding is another when its weights are read, and has no part in a mean over real timesteps.
+    pooled = layers.GlobalAveragePooling1D()(layers.MultiHeadAttention(2, 3)(hidden, hidden))
+    return keras.Model([given, other], layers.Dense(1)(layers.Concatenate()([pooled, other])))
+
+
+@pytest.mark.parametrize("held", [1, 2**12, 2**20], ids=["one sample", "three samples", "all"])
+def test_weights_that_are_not_kept_are_reduced_a_few_samples_at_a_time(padded, monkeypatch, held):
+    model = long_model()
+    x = {"series": padded[0], "static": np.random.default_rng(0).standard_normal((10, 2)).astype("float32")}
+    asked = {"reduce": "mean", "head": "max", "explain": "series", "show_progress": False}
+    whole = attrkit.extract(model, x, "attention", **asked)
+    sizes, read = [], Adapter.read
+
+    def spied(self, parts, *args, **kwargs):
+        found = read(self, parts, *args, **kwargs)
+        sizes.extend(call["attention"].nbytes for calls in found[1].values() for call in calls if "attention" in call)
+        return found
+
+    monkeypatch.setattr("attrkit.methods.attention.HELD", held)
+    monkeypatch.setattr(Adapter, "read", spied)
+    least = attrkit.extract(model, x, "attention", weights=False, **asked)
+    assert "attention" not in least
+    assert max(sizes) <= max(held, 2 * 12 * 12 * 4)
+    for name in ("attribution", "attention_entropy", "attention_on_padding", "prediction", "mask", "input"):
+        assert least[name].dims == whole[name].dims
+        np.testing.assert_allclose(least[name], whole[name], atol=1e-6, err_msg=name)
+    assert least["attribution"].attrs == whole["attribution"].attrs
+
+
+def test_notes_are_of_all_samples_together(x, monkeypatch):
+    given = keras.Input((12, 3))
+    layer = SeqWeightedAttention()
+    model = keras.Model(given, layers.Dense(1)(layer(given)))
+    layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+    monkeypatch.setattr("attrkit.methods.attention.HELD", 1)
+    with pytest.warns(AttentionWarning, match="its rows are flat") as said:
+        attrkit.extract(model, x, "attention", reduce="mean", weights=False, show_progress=False)
+    assert len(said) == 1
+
+
+def test_what_memory_does_not_hold_is_refused_with_its_size(x, monkeypatch):
+    given = keras.Input((12, 3))
+    model = keras.Model(given, layers.Dense(1)(layers.Flatten()(SeqSelfAttention(name="own")(given))))
+    monkeypatch.setattr("attrkit.adapters._readings.free_memory", lambda: 5000)
+    with pytest.raises(
+        RefusedError, match=r"of 10 samples takes .* GiB are free: layer 'own' gives \(12, 12\) numbers"
+    ):
+        attrkit.extract(model, x, "attention", show_progress=False)
+    ds = attrkit.extract(model, x[:2], "attention", show_progress=False)
+    assert ds["attention"].nbytes == 2 * 12 * 12 * 4
