@@ -69,7 +69,7 @@ def test_windows_keep_stamps_and_names(series):
 
 @pytest.mark.parametrize(("length", "stride"), [(0, 1), (-1, 1), (2, 0), (2, -1)])
 def test_windows_of_no_length_or_no_stride_are_refused(length, stride):
-    with pytest.raises(InputError, match="(length|stride) must be a whole number, 1 or more, got"):
+    with pytest.raises(InputError, match=r"(length|stride) must be a whole number, 1 or more, got"):
         windows(SERIES, length, stride=stride)
 
 
