@@ -53,7 +53,7 @@ def chosen(metrics: Any, known: Mapping[str, Any]) -> list[str]:
     if metrics is None:
         return list(known)
     names = [metrics] if isinstance(metrics, str) else list(metrics) if isinstance(metrics, Sequence) else []
-    wrong = [name for name in names if name not in known]
+    wrong = [name for name in names if not isinstance(name, str) or name not in known]
     if wrong or not names:
         raise InputError(f"metrics={metrics!r} is not known; accepted are some of {', '.join(map(repr, known))}")
     return list(dict.fromkeys(names))

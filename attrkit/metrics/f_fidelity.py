@@ -218,7 +218,10 @@ def f_fidelity(
 
 
 def _read_shares(shares: Sequence[float]) -> np.ndarray:
-    found = np.unique(np.asarray(shares, float))
+    try:
+        found = np.unique(np.asarray(shares, float))
+    except (TypeError, ValueError) as err:
+        raise InputError(f"shares={shares!r}; accepted are numbers between 0 and 1, one at least") from err
     if not len(found) or not ((found > 0) & (found < 1)).all():
         raise InputError(f"shares={shares!r}; accepted are numbers between 0 and 1, one at least")
     return found

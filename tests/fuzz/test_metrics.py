@@ -87,7 +87,7 @@ def test_arguments_of_metrics_are_taken_or_refused(asked):
     outcome(
         f"arguments of {metric}",
         lambda: CALLS[metric](**{name: value}),
-        about={name: value, **dict.fromkeys(("adapter", "method", "Dataset", "array", "dims", "attribution"))},
+        about={name: value, **dict.fromkeys(("adapter", "method", "Dataset", "array", "dims", "attribution", "group"))},
         valid=lambda found: found.sizes,
     )
 

@@ -273,6 +273,8 @@ def test_what_a_method_of_ones_own_returns_is_taken_or_refused(result, target):
         "attribution": None,
         "attention": None,
         "masked": None,
+        "target": None,
+        "array": None,
         "arrays": None,
         "dims": None,
         "outputs": None,
