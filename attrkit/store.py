@@ -80,7 +80,7 @@ def _write(data: xr.Dataset | xr.DataTree, target: Path) -> None:
     try:
         if target.suffix in ZARR:
             # Version 3 has no specification of text of fixed width yet: zarr warns of it, others cannot read it.
-            data.to_zarr(part, consolidated=False, zarr_format=2)
+            data.to_zarr(_local(part), consolidated=False, zarr_format=2)
         else:
             data.to_netcdf(part, engine="h5netcdf")
         # A file replaces a file in one step; what is a folder, or gives way to one, must be moved first.
@@ -129,7 +129,8 @@ def load(path: str | Path, *, lazy: bool = False) -> xr.Dataset | xr.DataTree:
     try:
         # Without dask too: what is lazy is read by xarray itself.
         options: dict[str, Any] = {"consolidated": False, "chunks": None} if engine == "zarr" else {}
-        tree = xr.open_datatree(source, engine=engine, decode_timedelta=schema.UNITS_ARE_TEXT, **options)
+        options["decode_timedelta"] = schema.UNITS_ARE_TEXT
+        tree = xr.open_datatree(_local(source) if engine == "zarr" else source, engine=engine, **options)
         if not lazy:
             with tree as opened:
                 tree = opened.load()
@@ -145,6 +146,13 @@ def load(path: str | Path, *, lazy: bool = False) -> xr.Dataset | xr.DataTree:
     except SchemaError as err:
         raise SchemaError(f"{source}: {err}") from err
     return data
+
+
+def _local(folder: Path) -> Any:
+    """Return a folder as zarr's store: a path as text it may read as an address, in which %, # and ? have a meaning."""
+    from zarr.storage import LocalStore
+
+    return LocalStore(folder)
 
 
 def _engine(path: Path) -> str:
