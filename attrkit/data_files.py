@@ -12,7 +12,7 @@ from attrkit.errors import StoreError
 from attrkit.file_checks import check_harmless
 from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.series import windows
-from attrkit.store import as_path
+from attrkit.store import as_path, local_store
 
 SUFFIXES = (".npy", ".npz", ".csv", ".nc", ".zarr")
 
@@ -76,7 +76,8 @@ def read_dataset(source: Path) -> xr.Dataset:
     options = {"engine": "zarr", "consolidated": False} if source.suffix == ".zarr" else {"engine": "h5netcdf"}
     try:
         check_harmless(source)
-        with xr.open_dataset(source, decode_timedelta=UNITS_ARE_TEXT, **options) as opened:
+        where = local_store(source) if source.suffix == ".zarr" else source
+        with xr.open_dataset(where, decode_timedelta=UNITS_ARE_TEXT, **options) as opened:
             return opened.load()
     except StoreError:
         raise

@@ -103,7 +103,7 @@ def _write(data: xr.Dataset | xr.DataTree, target: Path) -> None:
         if target.suffix in ZARR:
             # Version 3 has no specification of text of fixed width yet: zarr warns of it, others cannot read it.
             # A chunk of nothing but zeros is a file too, so that a file that is missing is one that was lost.
-            data.to_zarr(part, consolidated=False, zarr_format=2, write_empty_chunks=True)
+            data.to_zarr(local_store(part), consolidated=False, zarr_format=2, write_empty_chunks=True)
         else:
             data.to_netcdf(part, engine="h5netcdf")
         _check_written(data, part, target)
@@ -206,7 +206,8 @@ def _open(source: Path, *, lazy: bool) -> xr.DataTree:
     check_harmless(source)
     # Without dask too: what is lazy is read by xarray itself.
     options: dict[str, Any] = {"consolidated": False, "chunks": None} if engine == "zarr" else {}
-    tree = xr.open_datatree(source, engine=engine, decode_timedelta=schema.UNITS_ARE_TEXT, **options)
+    options["decode_timedelta"] = schema.UNITS_ARE_TEXT
+    tree = xr.open_datatree(local_store(source) if engine == "zarr" else source, engine=engine, **options)
     if lazy:
         return tree
     with tree as opened:
@@ -251,8 +252,15 @@ def _lost_chunks(source: Path) -> list[str]:
     """Name the arrays of a folder of zarr that lack a file, which would be read as zeros."""
     import zarr
 
-    members = zarr.open_group(source, mode="r", use_consolidated=False).members(max_depth=None)
+    members = zarr.open_group(local_store(source), mode="r", use_consolidated=False).members(max_depth=None)
     return [name for name, held in members if isinstance(held, zarr.Array) and held.nchunks_initialized < held.nchunks]
+
+
+def local_store(folder: Path) -> Any:
+    """Return a folder as zarr's store: a path as text it may read as an address, in which %, # and ? have a meaning."""
+    from zarr.storage import LocalStore
+
+    return LocalStore(folder)
 
 
 def _engine(path: Path) -> str:

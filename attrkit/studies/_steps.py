@@ -20,7 +20,7 @@ from attrkit.errors import AttrkitWarning, MissingDependencyError, RefusedError,
 from attrkit.file_checks import check_harmless
 from attrkit.migrations import migrate
 from attrkit.schema import UNITS_ARE_TEXT
-from attrkit.store import ZARR
+from attrkit.store import ZARR, local_store
 from attrkit.streaming.chunk import OF_THE_RUN
 from attrkit.streaming.records import read_record, write_record
 
@@ -59,7 +59,9 @@ class StudyStore:
         """Return what a step has found, in memory."""
         folder = self.path / name
         check_harmless(folder)
-        with xr.open_zarr(folder, consolidated=False, chunks=None, decode_timedelta=UNITS_ARE_TEXT) as opened:
+        with xr.open_zarr(
+            local_store(folder), consolidated=False, chunks=None, decode_timedelta=UNITS_ARE_TEXT
+        ) as opened:
             ds = opened.load()
         ds.attrs.pop(STEP)
         return migrate(ds)
