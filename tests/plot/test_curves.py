@@ -175,7 +175,7 @@ def test_wrong_arguments_are_refused(gradient, tree, layers):
         curves(tree, samples=["a", "b"])
     with pytest.raises(InputError, match=r"'gradient' holds none of activation; its variables are \['attribution'"):
         curves(gradient, variable="activation")
-    with pytest.raises(InputError, match="max_timesteps=0; accepted are whole numbers above 0"):
+    with pytest.raises(InputError, match="max_timesteps must be a whole number, 1 or more, got 0"):
         curves(gradient, max_timesteps=0)
     with pytest.raises(InputError, match="activation of 'dense' has no timesteps; draw it alone, or beside other lay"):
         curves({"gradient": gradient, "dense": layers["block/dense"].to_dataset()})

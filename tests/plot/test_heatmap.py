@@ -82,7 +82,7 @@ def test_rows_and_columns_can_change_places(tree):
     upright = heatmap(tree)
     for at in ({"sample": "b", "extractor": "saliency"}, {"sample": "c", "extractor": "gradient"}):
         np.testing.assert_array_equal(mesh(panels, **at).get_array(), mesh(upright, **at).get_array())
-    with pytest.raises(InputError, match="row='channel', col='extractor'; accepted are 'sample' and 'extractor'"):
+    with pytest.raises(InputError, match="row='channel' is not known; accepted are 'sample', 'extractor'"):
         heatmap(tree, row="channel")
 
 
