@@ -35,7 +35,6 @@ FRAMEWORK_FREE = (
     "tests/exchange/test_arrays.py",
     "tests/exchange/test_inseq.py",
     "tests/exchange/test_quantus.py",
-    *(f"tests/fuzz/test_{name}.py" for name in ("data_files", "inputs", "plots", "questions", "results", "stores")),
     "tests/metrics/test_scores.py",
     "tests/plot",
     "tests/relevance/test_reference.py",
