@@ -12,7 +12,7 @@ from tests.contract.answers import FUNCTIONS
 from tests.contract.builders import built
 from tests.contract.test_contract import ASKED
 
-# Of the largest value.
+# Of the largest value; twice that for a difference of two outputs.
 TOLERANCE = {"float16": 5e-3, "bfloat16": 0.03}
 QUIET = {"target": reference.TARGET, "show_progress": False}
 
@@ -63,7 +63,8 @@ def test_what_is_found_is_that_of_single_precision_to_the_digits_of_half(framewo
     shares = {name: np.abs(values - expected[name]).max() / sizes[name] for name, values in found.items()}
     measured = ", ".join(f"{name} {share:.1e}" for name, share in shares.items())
     record_property("contract", f"{framework} {kind} {half}: {measured}")
-    assert max(shares.values()) <= TOLERANCE[half], measured
+    for name, share in shares.items():
+        assert share <= TOLERANCE[half] * (2 if name == "occlusion" else 1), measured
     # It was not in single precision all the same.
     assert max(shares.values()) > 1e-5
 
