@@ -200,17 +200,31 @@ def _even(weights: Any) -> Any:
 
 def _self_attention(call: Call, weights: Any) -> Any:
     x = call.args[0]
+    weights = _of_type(weights, x)
     return _with_weights(call, weights @ x, weights)
 
 
 def _weighted_attention(call: Call, weights: Any) -> Any:
     x = call.args[0]
+    weights = _of_type(weights, x)
     return _with_weights(call, (weights[:, None] @ x)[:, 0], weights)
 
 
 def _dot_product_attention(call: Call, weights: Any) -> Any:
     value = call.args[0][2] if isinstance(call.args[0], list | tuple) else call.args[0]
+    weights = _of_type(weights, value)
     return _with_weights(call, weights @ value, weights)
+
+
+def _of_type(weights: Any, like: Any) -> Any:
+    """Return weights, which are fed in single precision, in the type of the layer's own tensors."""
+    if hasattr(weights, "new_zeros"):
+        return weights.to(like.dtype)
+    if hasattr(weights, "astype"):
+        return weights.astype(like.dtype)
+    import tensorflow as tf
+
+    return tf.cast(weights, like.dtype)
 
 
 def _with_weights(call: Call, output: Any, weights: Any) -> Any:
@@ -222,14 +236,20 @@ def _keras_attention(call: Call, weights: Any) -> Any:
 
     def apply(own: Call) -> tuple[Any, None]:
         value = bind(own).arguments["value"]
-        return (weights @ value, weights), None
+        fitting = _of_type(weights, value)
+        return (fitting @ value, fitting), None
 
     return _with_part(call, "_apply_scores", apply)
 
 
 def _keras_heads(call: Call, weights: Any) -> Any:
     """``MultiHeadAttention`` and ``GroupedQueryAttention`` of Keras, which compute no weights unless asked for them."""
-    return _written_out(call, lambda own: (weights, None))
+
+    def given(own: Call) -> tuple[Any, None]:
+        scores, *_ = bind(own).arguments.values()
+        return _of_type(weights, scores), None
+
+    return _written_out(call, given)
 
 
 def _written_out(call: Call, stand_in: Callable[[Call], tuple[Any, None]]) -> Any:
