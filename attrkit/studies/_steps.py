@@ -17,10 +17,8 @@ from typing import Any
 import xarray as xr
 
 from attrkit.errors import AttrkitWarning, MissingDependencyError, RefusedError, StoreError
-from attrkit.file_checks import check_harmless
 from attrkit.migrations import migrate
-from attrkit.schema import UNITS_ARE_TEXT
-from attrkit.store import ZARR, local_store
+from attrkit.store import ZARR, harmless
 from attrkit.streaming.chunk import OF_THE_RUN
 from attrkit.streaming.records import read_record, write_record
 
@@ -57,11 +55,7 @@ class StudyStore:
 
     def open(self, name: str) -> xr.Dataset:
         """Return what a step has found, in memory."""
-        folder = self.path / name
-        check_harmless(folder)
-        with xr.open_zarr(
-            local_store(folder), consolidated=False, chunks=None, decode_timedelta=UNITS_ARE_TEXT
-        ) as opened:
+        with xr.open_dataset(**harmless(self.path / name, "zarr")) as opened:
             ds = opened.load()
         ds.attrs.pop(STEP)
         return migrate(ds)
@@ -87,7 +81,7 @@ class StudyStore:
 
     def describe(self, record: dict[str, Any]) -> None:
         """Note what is studied here."""
-        write_record(self.path / ".zattrs", {_STUDY: json.dumps(record)})
+        self._note(self.path / ".zattrs", {_STUDY: json.dumps(record)})
 
     def description(self) -> dict[str, Any]:
         """Return what is studied here."""
@@ -101,13 +95,19 @@ class StudyStore:
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
+    def _note(self, path: Path, record: dict[str, Any]) -> None:
+        """Write a record by way of a part, so that what is left of it when it is killed is removed as others are."""
+        with self._part() as part:
+            write_record(part / path.name, record)
+            (part / path.name).replace(path)
+
     def _make_groups(self, folder: Path) -> None:
         """Make folders between the store and a step groups of zarr, so that the whole store is one tree."""
         if folder != self.path:
             self._make_groups(folder.parent)
         folder.mkdir(exist_ok=True)
         if not (folder / ".zgroup").exists():
-            write_record(folder / ".zgroup", {"zarr_format": 2})
+            self._note(folder / ".zgroup", {"zarr_format": 2})
 
 
 def begin_store(path: str | Path) -> StudyStore:
@@ -121,6 +121,9 @@ def begin_store(path: str | Path) -> StudyStore:
     folder = Path(path).absolute()
     if folder.suffix not in ZARR:
         raise StoreError(f"{folder} ends in {folder.suffix!r}; a study is a folder in {ZARR[0]}")
+    for part in folder.glob(f"{_PART}{platform.node()}-*"):
+        if not _lives(int(part.name.removeprefix(f"{_PART}{platform.node()}-").split("-")[0])):
+            shutil.rmtree(part, ignore_errors=True)
     if folder.exists() and any(folder.iterdir()) and not is_study(folder):
         raise StoreError(f"{folder} is there and is no study; choose another store, or delete it")
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,9 +131,6 @@ def begin_store(path: str | Path) -> StudyStore:
         # First, so that a process that is killed just then leaves a study.
         StudyStore(folder).describe({})
     StudyStore(folder)._make_groups(folder)
-    for part in folder.glob(f"{_PART}{platform.node()}-*"):
-        if not _lives(int(part.name.removeprefix(f"{_PART}{platform.node()}-").split("-")[0])):
-            shutil.rmtree(part, ignore_errors=True)
     return StudyStore(folder)
 
 

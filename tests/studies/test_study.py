@@ -1,6 +1,7 @@
 """A whole study: what is in its tree, what is done again and what is not, and that a kill costs nothing."""
 
 import functools
+import platform
 import subprocess
 import sys
 
@@ -187,6 +188,16 @@ def test_kill_9_at_random_ten_times_leaves_the_store_of_an_uninterrupted_study(t
     found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["10"]
     assert contents(tmp_path / "killed.zarr") == contents(tmp_path / "whole.zarr")
+
+
+def test_what_was_killed_at_its_first_note_is_begun_anew(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    part = tmp_path / "s.zarr" / f".part-{platform.node()}-{killed.pid}-0"
+    part.mkdir(parents=True)
+    (part / ".zattrs").write_text('{"attrkit')
+    attrkit.study(features, data(), store=tmp_path / "s.zarr", **{**ASK, "tests": ["agreement"]})
+    assert not list((tmp_path / "s.zarr").glob(".part*"))
 
 
 def test_a_softmax_that_cannot_be_undone_is_explained_after_it(tmp_path):
