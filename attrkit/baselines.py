@@ -12,7 +12,7 @@ from attrkit.tables import frame_values, time_stamps
 
 
 def resolve_baseline(
-    baseline: Any, inputs: xr.DataArray, *, mask: np.ndarray | None = None
+    baseline: Any, inputs: xr.DataArray, *, mask: np.ndarray | None = None, what: str = "the baseline"
 ) -> tuple[xr.DataArray, str]:
     """Bring a baseline to the dims it varies over.
 
@@ -26,6 +26,8 @@ def resolve_baseline(
         What is explained.
     mask : ndarray of bool of shape (sample, timestep), optional
         False where padded; padding is out of means.
+    what : str, default "the baseline"
+        What messages call it.
 
     Returns
     -------
@@ -61,42 +63,42 @@ def resolve_baseline(
         # A timestep that no sample has is padding everywhere, and stays as it is.
         values, text = real.mean(dims).fillna(0), "mean of the inputs over " + " and ".join(dims)
     else:
-        values = _name_axes(baseline, inputs, accepted)
+        values = _name_axes(baseline, inputs, accepted, what)
         values = values.transpose(*(dim for dim in inputs.dims if dim in values.dims))
         text = f"array over {', '.join(map(str, values.dims))}" if values.ndim else f"{float(values):g}"
     with np.errstate(all="ignore"):  # What the cast changes is refused below.
         cast = values.astype(inputs.dtype)
     if inputs.dtype.kind in "iu" and (cast.values != values.values).any():
-        raise InputError(f"the inputs are {inputs.dtype}, which cannot hold the baseline ({text}); give integers")
+        raise InputError(f"the inputs are {inputs.dtype}, which cannot hold {what} ({text}); give integers")
     if not np.isfinite(cast.values).all():
-        raise InputError(f"the baseline holds NaN or infinite values as {inputs.dtype}; {accepted}")
+        raise InputError(f"{what} holds NaN or infinite values as {inputs.dtype}; {accepted}")
     return cast.reset_coords(drop=True).assign_coords({d: inputs[d] for d in values.dims}), text
 
 
-def _name_axes(baseline: Any, inputs: xr.DataArray, accepted: str) -> xr.DataArray:
+def _name_axes(baseline: Any, inputs: xr.DataArray, accepted: str, what: str) -> xr.DataArray:
     """Name the axes of a baseline like those of the inputs and bring its labels into their order."""
     if isinstance(baseline, xr.DataArray):
         values = rename_synonyms(baseline)
         if any(inputs.sizes.get(dim) != size for dim, size in values.sizes.items()):
-            raise InputError(f"the baseline has {shape_text(values)}, the inputs have {shape_text(inputs)}; {accepted}")
+            raise InputError(f"{what} has {shape_text(values)}, the inputs have {shape_text(inputs)}; {accepted}")
     else:
         pandas = isinstance(baseline, pd.DataFrame | pd.Series)
-        raw = frame_values(baseline) if pandas else read_array(baseline, "the baseline", accepted)
+        raw = frame_values(baseline) if pandas else read_array(baseline, what, accepted)
         dims = inputs.dims[max(inputs.ndim - raw.ndim, 0) :]
         if raw.shape != tuple(inputs.sizes[dim] for dim in dims) or raw.dtype.kind not in "fiu":
-            raise InputError(f"the baseline has shape {raw.shape} and dtype {raw.dtype}; {accepted}")
+            raise InputError(f"{what} has shape {raw.shape} and dtype {raw.dtype}; {accepted}")
         axes = zip(dims, baseline.axes, strict=True) if pandas else ()
         # Rows and columns that are only counted have no labels.
         labels = {dim: _like(axis, inputs[dim]) for dim, axis in axes if not isinstance(axis, pd.RangeIndex)}
         values = xr.DataArray(raw, dims=dims, coords=labels)
     if values.dtype.kind not in "fiu":
-        raise InputError(f"the baseline has dtype {values.dtype}; {accepted}")
+        raise InputError(f"{what} has dtype {values.dtype}; {accepted}")
     for dim in values.dims:
         if dim in values.coords:
             theirs, ours = values[dim].to_index(), inputs[dim].to_index()
             if set(theirs) != set(ours):
                 raise InputError(
-                    f"the baseline's labels of {dim} are {theirs.tolist()[:8]}, the inputs' are {ours.tolist()[:8]}; "
+                    f"{what}'s labels of {dim} are {theirs.tolist()[:8]}, the inputs' are {ours.tolist()[:8]}; "
                     "give it those of the inputs, or none"
                 )
             values = values.isel({dim: theirs.get_indexer(ours)})

@@ -9,10 +9,8 @@ import xarray as xr
 
 from attrkit.checks import whole_number
 from attrkit.errors import StoreError
-from attrkit.file_checks import check_harmless
-from attrkit.schema import UNITS_ARE_TEXT
 from attrkit.series import windows
-from attrkit.store import as_path, local_store
+from attrkit.store import as_path, harmless
 
 SUFFIXES = (".npy", ".npz", ".csv", ".nc", ".zarr")
 
@@ -73,11 +71,8 @@ def read_arrays(source: Path) -> dict[str, np.ndarray]:
 
 def read_dataset(source: Path) -> xr.Dataset:
     """Return what is in a file of netCDF or a folder of zarr, in memory; see `attrkit.file_checks`."""
-    options = {"engine": "zarr", "consolidated": False} if source.suffix == ".zarr" else {"engine": "h5netcdf"}
     try:
-        check_harmless(source)
-        where = local_store(source) if source.suffix == ".zarr" else source
-        with xr.open_dataset(where, decode_timedelta=UNITS_ARE_TEXT, **options) as opened:
+        with xr.open_dataset(**harmless(source, "zarr" if source.suffix == ".zarr" else "h5netcdf")) as opened:
             return opened.load()
     except StoreError:
         raise

@@ -70,6 +70,11 @@ def row_sums(parts: Parts) -> np.ndarray:
     return np.sum([array.reshape(len(array), -1).sum(axis=1, dtype=float) for array in arrays_of(parts)], axis=0)
 
 
+def row_maxima(parts: Parts) -> np.ndarray:
+    """Return the largest magnitude of each row over all parts."""
+    return np.max([np.abs(array.reshape(len(array), -1)).max(axis=1) for array in arrays_of(parts)], axis=0)
+
+
 def keep_real(values: np.ndarray, other: Any, mask: np.ndarray | None) -> np.ndarray:
     """Return `values` where timesteps are real, `other` where they are padding.
 

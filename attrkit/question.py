@@ -94,10 +94,7 @@ def _read_mask(mask: Any, inputs: xr.DataArray) -> np.ndarray:
         # By its labels, as a baseline.
         if mask.dtype.kind not in "biuf":
             raise InputError(f"the mask has dtype {mask.dtype}; {accepted}")
-        try:
-            mask = resolve_baseline(mask.astype(float), over.astype(float))[0]
-        except InputError as err:
-            raise InputError(str(err).replace("the baseline", "the mask")) from err
+        mask = resolve_baseline(mask.astype(float), over.astype(float), what="the mask")[0]
         mask = mask.broadcast_like(over).transpose(*over.dims)
     values = read_array(mask, "the mask", accepted)
     if values.dtype.kind not in "biuf" or values.shape != over.shape or not np.isin(values, (0, 1)).all():

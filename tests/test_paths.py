@@ -79,7 +79,7 @@ def test_names_that_are_paths_name_no_group_and_no_variable(tmp_path, name):
     assert [path.name for path in tmp_path.rglob("*")] == ["inner"]
 
 
-@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/../../out", "C:\\out", "..\\out"])
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "C:\\out", "..\\out"])
 def test_a_keras_archive_with_names_that_lead_out_is_refused_and_writes_nothing(tmp_path, name):
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:

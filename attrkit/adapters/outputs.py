@@ -9,7 +9,7 @@ import numpy as np
 from attrkit.adapters.terms import Feed
 from attrkit.errors import AttrkitWarning, ForwardMismatchError, RefusedError
 from attrkit.half import SMALLEST, way_out_of
-from attrkit.parts import Parts, arrays_of
+from attrkit.parts import Parts, row_maxima
 
 
 def no_path() -> RefusedError:
@@ -68,8 +68,7 @@ def check_same(expected: np.ndarray, found: np.ndarray, precision: float, what: 
 
 def check_large_enough(slopes: Parts) -> None:
     """Warn of gradients, of shape (row, ...), that float16 cannot tell from 0."""
-    largest = np.max([np.abs(array.reshape(len(array), -1)).max(axis=1) for array in arrays_of(slopes)], axis=0)
-    small = largest < SMALLEST
+    small = row_maxima(slopes) < SMALLEST
     if small.any():
         warnings.warn(
             f"the gradients of {int(small.sum())} of {len(small)} samples are below {SMALLEST:.2g}, where float16 "

@@ -11,7 +11,7 @@ from attrkit.checks import flag, whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.half import ROUNDING, way_out_of
 from attrkit.method import OUTPUT, attribution
-from attrkit.parts import Parts, arrays_of, by_name, each, keep_real, unnamed
+from attrkit.parts import Parts, by_name, each, keep_real, row_maxima, unnamed
 
 SHARE_OF_ROUNDING = 0.05
 """Of the largest difference of outputs: by no more than this may half precision round them without a warning."""
@@ -90,8 +90,7 @@ def occlusion(
 
 def _check_above_rounding(values: Parts, kept: np.ndarray, half: str) -> None:
     """Warn where differences of outputs are of the size of their rounding."""
-    largest = np.max([np.abs(array.reshape(len(array), -1)).max(axis=1) for array in arrays_of(values)], axis=0)
-    lost = ROUNDING[half] * np.abs(kept) > SHARE_OF_ROUNDING * largest
+    lost = ROUNDING[half] * np.abs(kept) > SHARE_OF_ROUNDING * row_maxima(values)
     if lost.any():
         warnings.warn(
             f"occlusion: in {int(lost.sum())} of {len(lost)} samples, what outputs are rounded by is more than "

@@ -20,6 +20,21 @@ from tests.fuzz.strategies import OwnError
 
 THOROUGH = os.environ.get("ATTRKIT_FUZZ") == "thorough"
 
+OF_INPUTS = (
+    "inputs",
+    "input",
+    "window",
+    "label",
+    "sample",
+    "timestep",
+    "channel",
+    "column",
+    "batch",
+    "mask",
+    "variable",
+)
+"""Words by which a refusal of inputs may name what is wrong."""
+
 SECONDS = 60
 """A case that takes longer hangs; the machine may be busy."""
 

@@ -8,23 +8,10 @@ from hypothesis import strategies as st
 import attrkit
 from attrkit.inputs import label_inputs
 from tests.fuzz import strategies
-from tests.fuzz.contract import fuzz, outcome, refused
+from tests.fuzz.contract import OF_INPUTS, fuzz, outcome, refused
 from tests.fuzz.models import any_shape, model
 
-ABOUT = (
-    "inputs",
-    "input",
-    "window",
-    "label",
-    "sample",
-    "timestep",
-    "channel",
-    "column",
-    "mapping",
-    "batch",
-    "mask",
-    "variable",
-)
+ABOUT = (*OF_INPUTS, "mapping")
 
 
 def about(values):

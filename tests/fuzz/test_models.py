@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import attrkit
 from attrkit.methods import find_method, method_names
 from tests.fuzz import strategies
-from tests.fuzz.contract import differing, fuzz, outcome, state
+from tests.fuzz.contract import OF_INPUTS, differing, fuzz, outcome, state
 
 X = strategies.right_inputs().astype("float32")
 
@@ -102,23 +102,10 @@ def test_options_of_methods_on_a_network_are_taken_or_refused(asked):
 def test_inputs_of_a_network_are_explained_or_refused(values, method):
     model = network()
     before = held(model)
-    words = (
-        "inputs",
-        "input",
-        "window",
-        "label",
-        "sample",
-        "timestep",
-        "channel",
-        "column",
-        "batch",
-        "mask",
-        "variable",
-    )
     outcome(
         "inputs of a network",
         lambda: attrkit.extract(model, values, method, target=0, show_progress=False),
-        about={**dict.fromkeys(words), "values": values},
+        about={**dict.fromkeys(OF_INPUTS), "values": values},
     )
     assert held(model) == before
 

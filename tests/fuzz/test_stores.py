@@ -63,6 +63,15 @@ def check_equal(found, written):
     xr.testing.assert_identical(found, written)
 
 
+def fresh_copy(whole, place):
+    """Copy a store into a folder that holds nothing else."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    copy = place / whole.name
+    shutil.copytree(whole, copy) if whole.is_dir() else shutil.copy(whole, copy)
+    return copy
+
+
 def read(path, written, subject):
     """Load a store that may be damaged; without its checksum it may be read, and a warning says so."""
     with warnings.catch_warnings(record=True) as caught:
@@ -97,11 +106,7 @@ def test_bytes_that_were_changed_are_noticed(stores, tmp_path_factory, data):
         raw.clear()
     elif how == "longer":
         raw += data.draw(st.binary(min_size=1, max_size=9))
-    place = tmp_path_factory.getbasetemp() / "damaged"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    copy = place / whole.name
-    shutil.copytree(whole, copy) if whole.is_dir() else shutil.copy(whole, copy)
+    copy = fresh_copy(whole, tmp_path_factory.getbasetemp() / "damaged")
     damaged = copy / file.relative_to(whole) if whole.is_dir() else copy
     if how == "delete":
         damaged.unlink()
@@ -114,10 +119,7 @@ def test_bytes_that_were_changed_are_noticed(stores, tmp_path_factory, data):
 @fuzz(20)
 def test_folders_that_are_gone_are_noticed(stores, tmp_path_factory, data):
     whole = data.draw(st.sampled_from(sorted(path for path in stores if path.is_dir())))
-    place = tmp_path_factory.getbasetemp() / "gone"
-    shutil.rmtree(place, ignore_errors=True)
-    copy = place / whole.name
-    shutil.copytree(whole, copy)
+    copy = fresh_copy(whole, tmp_path_factory.getbasetemp() / "gone")
     folder = data.draw(st.sampled_from(sorted(path for path in copy.rglob("*") if path.is_dir())))
     shutil.rmtree(folder)
     assert refused(read(copy, stores[whole], f"folders of {whole.name}")), f"{folder} is gone"
@@ -187,10 +189,7 @@ JSON = st.recursive(
 def test_metadata_of_something_else_are_refused(stores, tmp_path_factory, data):
     """Well-formed JSON in the place of zarr's own."""
     whole = data.draw(st.sampled_from(sorted(path for path in stores if path.is_dir())))
-    place = tmp_path_factory.getbasetemp() / "metadata"
-    shutil.rmtree(place, ignore_errors=True)
-    copy = place / whole.name
-    shutil.copytree(whole, copy)
+    copy = fresh_copy(whole, tmp_path_factory.getbasetemp() / "metadata")
     names = [path for path in sorted(copy.rglob(".*")) if path.is_file()]
     file = data.draw(st.sampled_from(names))
     held = json.loads(file.read_text())
