@@ -196,8 +196,8 @@ def study(
     Runs the code that CONFIG names as its factory: run only what you trust. The same command goes on where it was
     stopped.
     """
-    from attrkit.studies._table_files import needed
-    from attrkit.studies.study import study as run_study
+    from attrkit.studies.running.study import study as run_study
+    from attrkit.studies.writing.table_files import needed
     from attrkit.study_config import read_config
     from attrkit.study_output import write_study
 

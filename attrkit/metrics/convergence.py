@@ -64,7 +64,7 @@ def convergence(
 
     Examples
     --------
-    >>> from attrkit.metrics.convergence import convergence
+    >>> from attrkit.metrics import convergence
     >>> found = convergence(model, x, n_steps=[2, 4, 8, 16], show_progress=False)
     >>> found["gap_share"].dims, bool((found["gap_share"].sel(n_steps=16) < 0.01).all())
     (('n_steps', 'sample'), True)

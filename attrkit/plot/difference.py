@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.metrics._scores import read_scores
+from attrkit.metrics.scores import read_scores
 from attrkit.plot._data import Data, datasets, two_of
 from attrkit.plot._style import Visuals, check_visuals, styled
 from attrkit.plot.grid import VISUALS, Column, draw_grid, grey_means, grid_panels, mesh_colors, pick_samples

@@ -13,7 +13,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.metrics import agreement, interval
-from attrkit.metrics._scores import read_scores
+from attrkit.metrics.scores import read_scores
 from attrkit.plot._data import Data, datasets, two_of
 from attrkit.plot._style import Visuals, check_visuals, styled
 from attrkit.plot.draw import draw_zero

@@ -15,7 +15,7 @@ from attrkit.metrics import agreement, interval
 from attrkit.plot._style import text
 from attrkit.report._contents import reduced_attention
 from attrkit.result_checks import COMPLETENESS_TOLERANCE, check_result, explained_output, share_of_change
-from attrkit.studies._table_files import number, with_interval
+from attrkit.studies.writing.table_files import number, with_interval
 
 METRICS = {
     "kendall_tau": "Kendall's tau",

@@ -14,7 +14,8 @@ from scipy.spatial import distance
 
 import attrkit
 from attrkit.errors import InputError, MissingDependencyError
-from attrkit.metrics import _similarity, agreement, self_agreement
+from attrkit.metrics import agreement, self_agreement
+from attrkit.metrics.comparison import similarity
 
 RANKS = ["kendall_tau", "spearman"]
 TOPS = ["top_k_overlap", "rank_agreement", "sign_agreement", "signed_rank_agreement"]
@@ -35,7 +36,7 @@ def rounded(n_samples, length, levels, *, seed):
 
 
 @pytest.mark.parametrize("absolute", [True, False])
-@pytest.mark.parametrize("length", [2, 25, _similarity._MOST_SIGNS + 1])
+@pytest.mark.parametrize("length", [2, 25, similarity._MOST_SIGNS + 1])
 def test_correlations_and_divergences_are_those_of_scipy(length, absolute):
     a, b = rounded(12, length, (1, 20), seed=length)
     found = pair(a, b, absolute=absolute, metrics=[*RANKS, "cosine", *SHARES])
@@ -57,11 +58,11 @@ def test_correlations_and_divergences_are_those_of_scipy(length, absolute):
 
 def test_both_ways_to_tau_are_one(monkeypatch):
     scores = np.moveaxis(rounded(4, 60, (1, 9), seed=1), 0, 1)
-    items = _similarity.describe(scores, absolute=False)
+    items = similarity.describe(scores, absolute=False)
     shuffled = items.shuffled(np.argsort(scores[:, 0] % 0.37, axis=-1))
-    expected = _similarity.compare(items, shuffled, 1, ["kendall_tau"])["kendall_tau"]
-    monkeypatch.setattr(_similarity, "_MOST_SIGNS", 0)
-    found = _similarity.compare(items, shuffled, 1, ["kendall_tau"])["kendall_tau"]
+    expected = similarity.compare(items, shuffled, 1, ["kendall_tau"])["kendall_tau"]
+    monkeypatch.setattr(similarity, "_MOST_SIGNS", 0)
+    found = similarity.compare(items, shuffled, 1, ["kendall_tau"])["kendall_tau"]
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 

@@ -10,7 +10,8 @@ import xarray as xr
 
 import attrkit
 from attrkit.errors import AttrkitWarning, InputError, RefusedError
-from attrkit.metrics import _removal, faithfulness
+from attrkit.metrics import faithfulness
+from attrkit.metrics.removal import removed
 
 RNG = np.random.default_rng(1)
 KERNEL = RNG.standard_normal((8, 2, 3))
@@ -124,7 +125,7 @@ def test_what_stands_in_padding_does_not_count():
 def test_batches_and_chunks_change_nothing(operator, monkeypatch):
     whole = run(operator=operator).drop_attrs(deep=False)
     xr.testing.assert_allclose(run(operator=operator, batch_size=5).drop_attrs(deep=False), whole, rtol=1e-12)
-    monkeypatch.setattr(_removal, "CHUNK", 1)
+    monkeypatch.setattr(removed, "CHUNK", 1)
     xr.testing.assert_allclose(run(operator=operator).drop_attrs(deep=False), whole, rtol=1e-12)
     monkeypatch.undo()
     assert not np.allclose(run(operator=operator, seed=1)["deletion"], whole["deletion"])

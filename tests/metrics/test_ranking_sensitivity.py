@@ -7,7 +7,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.metrics import ranking_sensitivity
-from attrkit.metrics._ranks import kendall_w
+from attrkit.metrics.statistics.ranks import kendall_w
 
 OPERATORS = ["zero", "mean", "noise"]
 NAMES = ["a", "b", "c", "d", "random"]

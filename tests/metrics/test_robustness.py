@@ -10,9 +10,9 @@ import attrkit
 from attrkit.adapters.function import NumpyFunction
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution
-from attrkit.metrics._draws import ONLY, generator
-from attrkit.metrics._perturbations import PERTURBATIONS, Sample
-from attrkit.metrics.robustness import infidelity, max_sensitivity
+from attrkit.metrics import infidelity, max_sensitivity
+from attrkit.metrics.draws import ONLY, generator
+from attrkit.metrics.robustness.perturbations import PERTURBATIONS, Sample
 
 SHAPE = (4, 6, 3)
 WEIGHTS = np.random.default_rng(1).normal(size=SHAPE[1:])

@@ -8,9 +8,9 @@ from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import infidelity_perturb_func_decorator, sensitivity_max
 
 import attrkit
-from attrkit.metrics._draws import ONLY, generator
-from attrkit.metrics._perturbations import PERTURBATIONS, Sample
-from attrkit.metrics.robustness import infidelity, max_sensitivity
+from attrkit.metrics import infidelity, max_sensitivity
+from attrkit.metrics.draws import ONLY, generator
+from attrkit.metrics.robustness.perturbations import PERTURBATIONS, Sample
 
 DRAWS = 7
 SHAPE = (3, 6, 2)

@@ -5,8 +5,8 @@ from scipy.spatial.distance import jensenshannon
 import attrkit
 from attrkit.attention.impose import explain_weights
 from attrkit.errors import InputError
-from attrkit.studies._weights import divergence_of_rows
-from attrkit.studies.adversarial import _slope_of_divergence, adversarial_attention
+from attrkit.studies.attention.adversarial import _slope_of_divergence, adversarial_attention
+from attrkit.studies.attention.weights import divergence_of_rows
 
 
 def test_the_divergence_and_its_slope():

@@ -8,9 +8,9 @@ from tensorflow import keras
 
 import attrkit
 from attrkit.errors import InputError, RefusedError
-from attrkit.studies._outputs import ABSOLUTE, TOTAL_VARIATION
-from attrkit.studies._training_loss import kullback_leibler, loss_of, real_shares, shares_of_rows
-from attrkit.studies.adversarial_training import adversarial_training
+from attrkit.studies.attention.adversarial_training import adversarial_training
+from attrkit.studies.attention.outputs import ABSOLUTE, TOTAL_VARIATION
+from attrkit.studies.attention.training_loss import kullback_leibler, loss_of, real_shares, shares_of_rows
 
 layers = keras.layers
 QUIET = {"show_progress": False}

@@ -8,7 +8,7 @@ from scipy.optimize import check_grad
 import attrkit
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.studies import diagnostic
-from attrkit.studies._context_free import Task, fit, initial, loss_of, objective, outputs_of
+from attrkit.studies.attention.context_free import Task, fit, initial, loss_of, objective, outputs_of
 
 LENGTH = 6
 

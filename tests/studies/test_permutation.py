@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import attrkit
 from attrkit.errors import InputError, RefusedError
-from attrkit.studies.permutation import _shuffle, permute_attention
+from attrkit.studies.attention.permutation import _shuffle, permute_attention
 
 
 @settings(deadline=None)

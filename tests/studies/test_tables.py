@@ -13,9 +13,9 @@ from scipy import stats
 import attrkit
 from attrkit.errors import InputError, MissingDependencyError
 from attrkit.studies import protocol, tables, write_tables
-from attrkit.studies._table_files import as_latex, as_markdown, for_readers
 from attrkit.studies.summaries.attention_tests import by_largest_weight
 from attrkit.studies.summaries.rows import interval_of
+from attrkit.studies.writing.table_files import as_latex, as_markdown, for_readers
 
 SEEDS = [4, 0, 2]
 
