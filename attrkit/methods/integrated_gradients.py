@@ -10,8 +10,8 @@ from attrkit.checks import is_number, whole_number
 from attrkit.errors import InputError
 from attrkit.method import OUTPUT, attribution, measured, needs_gradient, predicted_at
 from attrkit.methods._adaptive_steps import integrate
-from attrkit.methods._quadrature import fixed_rule
 from attrkit.parts import Parts, each
+from attrkit.quadrature import fixed_rule
 
 TOLERANCE = 0.01
 MAX_STEPS = 255

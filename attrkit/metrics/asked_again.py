@@ -1,157 +1,135 @@
-"""What results were asked of their model, so that it can be asked more of the same: input, output, baseline."""
+"""What results were asked of their model, so that it can be asked more of the same: its inputs, its output, itself."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.outputs import difference_of
-from attrkit.adapters.terms import Question
-from attrkit.baselines import resolve_baseline
-from attrkit.errors import InputError, RefusedError
-from attrkit.explained import Explained, explain_inputs
-from attrkit.parts import keep_real
-from attrkit.targets import resolve_target
+from attrkit.errors import InputError
+from attrkit.targets import Target, output_coordinate, resolve_target
 
 
-class Again(NamedTuple):
-    """What was asked, for one input of shape (sample, timestep[, channel]).
+def alike(datasets: Mapping[str, xr.Dataset], name: str) -> xr.DataArray | None:
+    """Return a variable or coordinate of all results that have it, which must be the same.
 
-    Attributes
-    ----------
-    x, baseline : ndarray of that shape
-        At padding, the baseline is the input.
-    target : ndarray of int of shape (sample,)
-        Index into the outputs laid flat.
-    explained : ndarray of float64 of shape (sample,)
-        The output at `x`.
-    labels : ndarray of shape (sample,)
+    Examples
+    --------
+    >>> results = {"a": xr.Dataset({"input": ("sample", [1.0])}), "b": xr.Dataset({"input": ("sample", [2.0])})}
+    >>> alike(results, "input")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: 'a' and 'b' differ in their input; give results that share it
     """
-
-    model: Adapter
-    question: Question
-    x: np.ndarray
-    baseline: np.ndarray
-    baseline_text: str
-    target: np.ndarray
-    explained: np.ndarray
-    labels: np.ndarray
-
-
-def one_input(explained: Explained) -> xr.DataArray:
-    """Return the labelled input that is explained; several, and token ids, are refused."""
-    if len(explained.inputs) > 1:
-        raise InputError(
-            f"{len(explained.inputs)} inputs are explained, and one is perturbed at a time: say which with explain=, "
-            f"one of {list(explained.inputs)}"
-        )
-    if explained.main.dtype.kind != "f":
-        raise RefusedError(
-            f"the input {explained.primary!r} is of {explained.main.dtype}: token ids that are changed a little are "
-            "other tokens; what is perturbed are numbers"
-        )
-    return explained.main
-
-
-def ask_again(
-    model: Any,
-    datasets: Mapping[str, xr.Dataset],
-    real: np.ndarray,
-    *,
-    inputs: Any,
-    explain: Any,
-    baseline: Any,
-    target: Any,
-) -> Again:
-    """Bring together what was asked of the model, and check that it still predicts what the results hold."""
-    adapter = adapt(model)
-    known = _alike(datasets, "input")
-    if inputs is None and known is None:
-        raise InputError("the results do not hold what was explained; give it: inputs=")
-    explained = explain_inputs(adapter, known if inputs is None else inputs, explain)
-    main = one_input(explained)
-    if main.shape[:2] != real.shape or (known is not None and not np.array_equal(known.values, main.values)):
-        raise InputError(f"the inputs, of shape {main.shape}, are not those that were explained")
-    at = {str(ds.attrs.get("explained_at", "")) for ds in datasets.values()}
-    logits = {"explained_before" in ds.attrs for ds in datasets.values()}
-    if at != {""}:
-        raise RefusedError(
-            f"results are of an embedding, {', '.join(sorted(at - {''}))}; what is perturbed are numbers"
-        )
-    if len(logits) > 1:
-        raise InputError("some results are of logits and some are not; their outputs do not compare")
-    question = explained.question(head=target if callable(target) else None, logits=logits.pop())
-    asking = adapter.configured(question=question)
-    with adapter.left_as_found():
-        prediction = asking.predict(main.values)
-    if not callable(target):
-        _check_prediction(datasets, prediction, asking.precision)
-    index = _targets(datasets, target, prediction, asking)
-    start, text = _baseline(datasets, baseline, main, real)
-    return Again(
-        adapter,
-        question,
-        main.values,
-        keep_real(np.broadcast_to(start, main.shape), main.values, real),
-        text,
-        index,
-        prediction[np.arange(len(prediction)), index].astype(np.float64),
-        main["sample"].values,
-    )
-
-
-def _alike(datasets: Mapping[str, xr.Dataset], name: str) -> xr.DataArray | None:
-    """Return a variable or coordinate of all results that have it, which must be the same."""
     found = {key: ds[name].reset_coords(drop=True) for key, ds in datasets.items() if name in ds.variables}
     first = next(iter(found), "")
     for key, values in found.items():
-        if not np.array_equal(values.values, found[first].values):
+        if not values.variable.equals(found[first].variable):
             raise InputError(f"{first!r} and {key!r} differ in their {name}; give results that share it")
     return found.get(first)
 
 
-def _check_prediction(datasets: Mapping[str, xr.Dataset], prediction: np.ndarray, precision: float) -> None:
+def inputs_of(datasets: Mapping[str, xr.Dataset], inputs: Any) -> Any:
+    """Return what was explained: the inputs that are given, else those that the results hold."""
+    if inputs is not None:
+        return inputs
+    found = alike(datasets, "input")
+    if found is None:
+        raise InputError("the results hold no inputs; pass those that were explained: inputs=")
+    others = sorted({str(name) for ds in datasets.values() for name in ds.data_vars if str(name).startswith("input_")})
+    if others:
+        raise InputError(
+            f"the results are of several inputs, {', '.join(others)} among them; pass all by name: inputs="
+        )
+    return found
+
+
+def check_same_model(
+    datasets: Mapping[str, xr.Dataset], prediction: np.ndarray, model: Adapter, *, target: Any
+) -> None:
+    """Refuse a model, or inputs, of which results hold another prediction.
+
+    What is measured of one model with the attributions of another is a number that looks like any other: this is no
+    matter for a warning. What results hold is not compared where it is another output that they were asked: a function
+    of the outputs, logits beside probabilities, or the explained output alone, as some toolkits keep it.
+
+    Parameters
+    ----------
+    datasets : mapping of str to Dataset
+    prediction : ndarray of shape (sample, output)
+        What `model` says of the inputs.
+    model : Adapter
+        As it was asked.
+    target : optional
+        What the user gave.
+    """
     for name, ds in datasets.items():
-        if "prediction" not in ds or str(ds.attrs.get("target", "")).startswith("function "):
+        other_output = callable(target) or of_function(ds) or ("explained_before" in ds.attrs) != model.question.logits
+        if other_output or "prediction" not in ds:
             continue
         known = ds["prediction"].values.reshape(len(prediction), -1)
-        same = known.shape == prediction.shape
-        scale, difference = difference_of(prediction, known) if same else (0.0, np.inf)
+        if known.shape[1] == 1 < prediction.shape[1]:
+            continue
+        way_out = (
+            "give the model and all the inputs that were explained (inputs=); to measure these attributions by another "
+            "model all the same, drop their variable 'prediction'"
+        )
+        if known.shape != prediction.shape:
+            raise InputError(
+                f"the model has {prediction.shape[1]} outputs, and {name!r} holds {known.shape[1]}; {way_out}"
+            )
+        scale, difference = difference_of(prediction, known)
         # Of another batch, another machine: ten times what one pass may be off.
-        if not difference <= 10 * precision * scale:
+        if not difference <= 10 * model.precision * scale:
             raise InputError(
                 f"the model predicts something else than {name!r} holds, by {difference:.3g} (largest {scale:.3g}); "
-                "give the model and the inputs that were explained"
+                f"{way_out}"
             )
 
 
-def _targets(datasets: Mapping[str, xr.Dataset], target: Any, prediction: np.ndarray, asking: Adapter) -> np.ndarray:
-    """Return which output was explained of each sample."""
-    known = _alike(datasets, "target")
-    if target is None and any(str(ds.attrs.get("target", "")).startswith("function ") for ds in datasets.values()):
+def target_of(
+    datasets: Mapping[str, xr.Dataset],
+    target: Any,
+    model: Adapter,
+    prediction: np.ndarray,
+    output_labels: Sequence[Any] | None = None,
+) -> Target:
+    """Return which output is explained: what was asked for, else what the results say."""
+    if callable(target):
+        if prediction.shape[1] != 1:
+            raise InputError(
+                f"the function given as target returns {prediction.shape[1]} values a sample; it must return one"
+            )
+        name = getattr(target, "__name__", type(target).__name__)
+        return Target(np.zeros(len(prediction), int), np.full(len(prediction), name))
+    known = None if target is not None else _shared_target(datasets)
+    if known is None:
+        return resolve_target(target, model.outputs, predictions=prediction, output_labels=output_labels)
+    labels = np.broadcast_to(known.values, len(prediction))
+    coordinate = output_coordinate(model.outputs, output_labels)
+    # Names that were given when the results were made are known to them alone.
+    recorded = [ds["prediction"] for ds in datasets.values() if "prediction" in ds]
+    named = [array["output"].values for array in recorded if array.sizes.get("output") == len(coordinate)]
+    fitting = [names.tolist() for names in (coordinate, *named) if set(labels.tolist()) <= set(names.tolist())]
+    if not fitting:
+        raise InputError(
+            f"the results explain the output {labels.tolist()[0]!r}, and the model's are {coordinate.tolist()[:8]}; "
+            "say which to look at: target="
+        )
+    return Target(np.array([fitting[0].index(label) for label in labels.tolist()]), labels)
+
+
+def _shared_target(datasets: Mapping[str, xr.Dataset]) -> xr.DataArray | None:
+    if any(of_function(ds) for ds in datasets.values()):
         raise InputError("the results are of a function of the outputs; give it again: target=")
-    if target is not None or known is None:
-        target = None if callable(target) else target
-        return resolve_target(target, asking.outputs, predictions=prediction).index
-    outputs = _alike(datasets, "output")
-    if outputs is None:
-        return np.zeros(len(prediction), dtype=int)
-    places = {label: place for place, label in enumerate(outputs.values.tolist())}
-    return np.array([places[label] for label in known.values.tolist()])
+    try:
+        return alike(datasets, "target")
+    except InputError as err:
+        raise InputError(f"{err}, or say which output to look at: target=") from err
 
 
-def _baseline(
-    datasets: Mapping[str, xr.Dataset], baseline: Any, main: xr.DataArray, real: np.ndarray
-) -> tuple[np.ndarray, str]:
-    """Return the baseline that was given, else that of the results."""
-    if baseline is None:
-        texts = {str(ds.attrs["baseline"]) for ds in datasets.values() if "baseline" in ds.attrs}
-        array = _alike(datasets, "baseline")
-        if len(texts) > 1:
-            raise InputError(f"the results have several baselines, {', '.join(sorted(texts))}; say which: baseline=")
-        baseline = array if array is not None else float(next(iter(texts), "0"))
-    values, text = resolve_baseline(baseline, main, mask=real)
-    return values.values.reshape([values.sizes.get(dim, 1) for dim in main.dims]), text
+def of_function(ds: xr.Dataset) -> bool:
+    """Whether results explain a function of the outputs, which they do not hold."""
+    return str(ds.attrs.get("target", "")).startswith("function ")

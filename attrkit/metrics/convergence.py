@@ -11,9 +11,8 @@ from attrkit.adapters import adapt
 from attrkit.checks import is_number, whole_number
 from attrkit.errors import CompletenessWarning, InputError
 from attrkit.extract import extract
-from attrkit.methods._adaptive_steps import SETTLED
-from attrkit.methods._quadrature import QUADRATURES
 from attrkit.methods.integrated_gradients import TOLERANCE
+from attrkit.quadrature import QUADRATURES, SETTLED
 from attrkit.result_checks import share_of_change
 
 N_STEPS = (4, 8, 16, 32, 64, 128)

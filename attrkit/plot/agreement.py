@@ -12,12 +12,12 @@ from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
-from attrkit.plot._style import Visuals, check_visuals, fold, styled
 from attrkit.plot.grid import add_colorbar
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import Colors
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import dataset_of, interval_said, seeds_in, some_of, variable_of
+from attrkit.plot.style import Visuals, check_visuals, fold, styled
 from attrkit.plot.theme import palette, readable_on
 from attrkit.studies.summaries.agreement import self_means
 from attrkit.studies.summaries.rows import interval_of

@@ -11,11 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from attrkit.errors import InputError
-from attrkit.plot._data import only_dims, pick
-from attrkit.plot._style import Visuals, check_visuals, colors, fold_to, styled, text
-from attrkit.plot.panels import Panels, count, make_panels
+from attrkit.plot.data import only_dims, pick
+from attrkit.plot.labels import count, text
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.removal import draw_mean
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, colors, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.wrap import add_legend
 

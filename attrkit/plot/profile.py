@@ -12,15 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.metrics import interval
-from attrkit.plot._data import Data, datasets, one_value_a_step
-from attrkit.plot._style import Visuals, channel_name, check_visuals, fold_to, styled, with_unit
+from attrkit.plot.data import Data, datasets, one_value_a_step
 from attrkit.plot.draw import draw_curve, draw_zero
 from attrkit.plot.grid import label_axes
+from attrkit.plot.labels import channel_name, with_unit
 from attrkit.plot.panels import Panels, make_panels, title_rows
 from attrkit.plot.pool import dots, pool_steps
 from attrkit.plot.ranking import draw_intervals
 from attrkit.plot.removal import draw_band
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import NARROW, Steps, place, set_limits, set_ticks, steps
 

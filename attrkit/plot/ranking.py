@@ -11,10 +11,11 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
-from attrkit.plot._style import Visuals, check_visuals, fold, fold_to, styled, with_unit
+from attrkit.plot.labels import with_unit
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import dataset_of, interval_said, seeds_in, some_of, variable_of
+from attrkit.plot.style import Visuals, check_visuals, fold, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.studies.summaries.rows import interval_of
 

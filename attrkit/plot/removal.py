@@ -10,11 +10,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
-from attrkit.plot._style import Visuals, check_visuals, colors, styled
 from attrkit.plot.grid import label_axes
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import dataset_of, interval_said, seeds_in, some_of, variable_of
+from attrkit.plot.style import Visuals, check_visuals, colors, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.wrap import add_legend
 from attrkit.studies.summaries.faithfulness import POINTS

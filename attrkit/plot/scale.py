@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from attrkit.checks import is_number
 from attrkit.errors import InputError
-from attrkit.plot._style import with_unit
+from attrkit.plot.labels import with_unit
 from attrkit.plot.theme import LIGHT, palette
 
 SCALES = ("extractor", "sample", "shared")

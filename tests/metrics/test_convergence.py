@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused(x):
             measure(cubes, x, n_steps=steps)
     with pytest.raises(InputError, match=r"quadrature=\[\]; accepted are one or more of gauss_legendre"):
         measure(cubes, x, quadrature=[])
-    with pytest.raises(InputError, match="unknown quadrature 'simpson'"):
+    with pytest.raises(InputError, match="quadrature='simpson' is not known"):
         measure(cubes, x, quadrature="simpson")
     with pytest.raises(InputError, match="tolerance must be a number above 0, got 0"):
         measure(cubes, x, tolerance=0)

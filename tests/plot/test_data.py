@@ -4,7 +4,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.plot import attention, heatmap
-from attrkit.plot._data import datasets
+from attrkit.plot.data import datasets
 
 
 def test_what_users_pass_is_ordered_by_extractor(gradient, saliency, tree, layers):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.metrics.statistics.values import needed
+from attrkit.packages import needed
 
 # Up to here, signs of all pairs of items are faster than sorting: 20 times at 240 items and 10 extractors.
 _MOST_SIGNS = 600
@@ -146,7 +146,7 @@ def _signs(first: np.ndarray) -> np.ndarray:
 
 
 def _tau_by_sorting(left: Items, right: Items) -> np.ndarray:
-    kendalltau = needed("scipy.stats", f"'kendall_tau' of more than {_MOST_SIGNS} items").kendalltau
+    kendalltau = needed("scipy.stats", f"'kendall_tau' of more than {_MOST_SIGNS} items", extra="metrics").kendalltau
 
     def tau(one: Any, others: Any) -> np.ndarray:
         # Its test of significance is exact, and slow, unless told not to be.

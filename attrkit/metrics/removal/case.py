@@ -1,7 +1,6 @@
 """What perturbation metrics are asked about: a model, what is explained of it, scores of items that can be removed."""
 
 import datetime
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +9,18 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters.base import Adapter
-from attrkit.adapters.outputs import difference_of
 from attrkit.checks import one_of
 from attrkit.collect import as_datasets
-from attrkit.errors import AttrkitWarning, InputError, RefusedError
+from attrkit.errors import InputError, RefusedError
 from attrkit.explained import Explained, explain_inputs
 from attrkit.inputs import label_inputs
+from attrkit.metrics.asked_again import check_same_model, inputs_of, target_of
 from attrkit.metrics.removal.operators import Background, make_background
 from attrkit.metrics.scores import read_scores
 from attrkit.parts import Parts, by_name
 from attrkit.question import masks_of
 from attrkit.schema import installed_version
-from attrkit.targets import Target, output_coordinate, resolve_target
+from attrkit.targets import Target
 
 KINDS = ("probability", "logit", "value")
 RESOLUTIONS = ("timestep", "cell")
@@ -89,10 +88,10 @@ def read_case(
     show_progress: bool,
     same_model: bool = True,
 ) -> Case:
-    """Bring what a user gave to one case; with `same_model`, warn where it is not the model that was explained."""
+    """Bring what a user gave to one case; with `same_model`, refuse one that was not explained."""
     if kind is not None:
         one_of(kind, "kind", KINDS)
-    explained = explain_inputs(adapter, _inputs_of(datasets) if inputs is None else inputs)
+    explained = explain_inputs(adapter, inputs_of(datasets, inputs))
     main = explained.main
     if main.shape[:2] != real.shape:
         raise InputError(
@@ -104,11 +103,11 @@ def read_case(
     x = explained.parts()
     prediction = model.predict(x)
     if same_model:
-        _check_same_model(datasets, prediction, model.precision)
+        check_same_model(datasets, prediction, model, target=target)
     masks = masks_of(model, explained, x, None)
     is_real = real.values & masks.get(explained.primary, True)
     labels = model.output_labels if output_labels is None and not callable(target) else output_labels
-    chosen = _target_of(datasets, target, model, prediction, labels)
+    chosen = target_of(datasets, target, model, prediction, labels)
     kind = _kind_of(kind, model, prediction)
     one = kind != "value" and prediction.shape[1] == 1
     if one:
@@ -118,72 +117,6 @@ def read_case(
         *(model, explained, x, is_real, chosen, probabilities(prediction, kind), kind),
         _background_of(background, explained, is_real),
     )
-
-
-def _inputs_of(datasets: dict[str, xr.Dataset]) -> xr.Dataset:
-    found = next((ds for ds in datasets.values() if "input" in ds), None)
-    if found is None:
-        raise InputError("the results hold no inputs; pass those that were explained: inputs=")
-    others = [str(name) for name in found.data_vars if str(name).startswith("input_")]
-    if others:
-        raise InputError(
-            f"the results are of several inputs, {', '.join(others)} among them; pass all by name: inputs="
-        )
-    return found
-
-
-def _check_same_model(datasets: dict[str, xr.Dataset], prediction: np.ndarray, precision: float) -> None:
-    for name, ds in datasets.items():
-        asked = "explained_before" in ds.attrs or str(ds.attrs.get("target", "")).startswith("function ")
-        known = None if asked or "prediction" not in ds else ds["prediction"].values.reshape(len(prediction), -1)
-        if known is None or known.shape != prediction.shape:
-            continue
-        scale, difference = difference_of(known, prediction)
-        # Of another batch, another machine: ten times what one pass may be off.
-        if not difference <= 10 * precision * scale:
-            warnings.warn(
-                f"the model predicts something else for these inputs than {name!r} has recorded, by {difference:.3g} "
-                f"(of {scale:.3g}): another model was explained, or with further inputs; pass them all: inputs=",
-                AttrkitWarning,
-                stacklevel=4,
-            )
-            return
-
-
-def _target_of(
-    datasets: dict[str, xr.Dataset],
-    target: Any,
-    model: Adapter,
-    prediction: np.ndarray,
-    output_labels: Sequence[Any] | None,
-) -> Target:
-    """Return which output is explained: what was asked for, else what the results say."""
-    if callable(target):
-        if prediction.shape[1] != 1:
-            raise InputError(
-                f"the function given as target returns {prediction.shape[1]} values a sample; it must return one"
-            )
-        name = getattr(target, "__name__", type(target).__name__)
-        return Target(np.zeros(len(prediction), int), np.full(len(prediction), name))
-    explained = {name: ds["target"] for name, ds in datasets.items() if "target" in ds.coords}
-    if target is not None or not explained:
-        return resolve_target(target, model.outputs, predictions=prediction, output_labels=output_labels)
-    (first, own), *rest = explained.items()
-    for name, other in rest:
-        if not np.array_equal(own.values, other.values):
-            raise InputError(f"{first!r} and {name!r} explain different outputs; say which to look at: target=")
-    labels = np.broadcast_to(own.values, len(prediction))
-    coordinate = output_coordinate(model.outputs, output_labels)
-    # Names that were given when the results were made are known to them alone.
-    recorded = [ds["prediction"] for ds in datasets.values() if "prediction" in ds]
-    named = [array["output"].values for array in recorded if array.sizes.get("output") == len(coordinate)]
-    fitting = [known.tolist() for known in (coordinate, *named) if set(labels.tolist()) <= set(known.tolist())]
-    if not fitting:
-        raise InputError(
-            f"the results explain the output {labels.tolist()[0]!r}, and the model's are {coordinate.tolist()[:8]}; "
-            "say which to look at: target="
-        )
-    return Target(np.array([fitting[0].index(label) for label in labels.tolist()]), labels)
 
 
 def _kind_of(kind: str | None, model: Adapter, prediction: np.ndarray) -> str:

@@ -126,7 +126,8 @@ def faithfulness(
     Raises
     ------
     InputError
-        If inputs, results and options do not fit each other.
+        If inputs, results and options do not fit each other, or the model predicts something else than the results
+        hold.
     RefusedError
         If a metric needs classes and the outputs are numbers, an extractor does not resolve channels that are to be
         removed, or an operator does not hold for the inputs' type.
@@ -134,7 +135,7 @@ def faithfulness(
     Warns
     -----
     AttrkitWarning
-        If the model predicts something else than the results have recorded, or takes what is removed for padding.
+        If the model takes what is removed for padding.
 
     Notes
     -----

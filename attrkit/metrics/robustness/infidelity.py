@@ -11,8 +11,8 @@ from attrkit.checks import flag, one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.method import OUTPUT, OUTPUT_PER_INPUT
-from attrkit.metrics.asked_again import Again, ask_again
 from attrkit.metrics.draws import ONLY, generator
+from attrkit.metrics.robustness.again import Again, ask_again
 from attrkit.metrics.robustness.perturbations import Sample, find_perturbation, noise_scale_of
 from attrkit.metrics.scores import read_scores
 from attrkit.parts import keep_real

@@ -12,8 +12,8 @@ from attrkit.errors import InputError
 from attrkit.explained import explain_inputs
 from attrkit.extract import compare
 from attrkit.method import OUTPUT
-from attrkit.metrics.asked_again import one_input
 from attrkit.metrics.draws import ONLY, generator
+from attrkit.metrics.robustness.again import one_input
 from attrkit.metrics.robustness.perturbations import noise_scale_of
 from attrkit.metrics.scores import read_scores
 from attrkit.parts import keep_real, laid_flat

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from attrkit.metrics.statistics.values import needed
+from attrkit.packages import needed
 
 BLOCK = 2**22
 """Numbers that the counts of a block of resamples may hold."""
@@ -119,7 +119,7 @@ def bca_limits(
     values : ndarray of shape (case, slice)
         All defined.
     """
-    special = needed("scipy.special")
+    special = needed("scipy.special", "statistics", extra="metrics")
     from_mean = values - values.mean(axis=0)
     squares = (from_mean**2).sum(axis=0)
     # Resamples that hold every case once are ties with the estimate, but for rounding.

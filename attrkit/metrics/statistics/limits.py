@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attrkit.metrics.statistics.bootstrap import bca_limits, one_level, percentile_limits, two_level
-from attrkit.metrics.statistics.values import mean_of_defined, needed
+from attrkit.metrics.statistics.values import mean_of_defined
+from attrkit.packages import needed
 
 HELD = 2**25
 """Numbers that the distributions held at once may have."""
@@ -128,5 +129,7 @@ def t_limits(
     estimate: np.ndarray, error: np.ndarray, freedom: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the limits of Student's t; an error of 0 has those of the estimate."""
-    half = np.where(error == 0, 0, needed("scipy.stats").t.ppf((1 + confidence) / 2, freedom) * error)
+    half = np.where(
+        error == 0, 0, needed("scipy.stats", "statistics", extra="metrics").t.ppf((1 + confidence) / 2, freedom) * error
+    )
     return estimate - half, estimate + half

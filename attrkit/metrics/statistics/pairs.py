@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attrkit.metrics.statistics.values import mean_of_defined, needed, without_rounding
+from attrkit.metrics.statistics.values import mean_of_defined, without_rounding
+from attrkit.packages import needed
 
 TESTS = {
     "wilcoxon": ("sum of the ranks of positive differences", "matched-pairs rank-biserial correlation"),
@@ -32,7 +33,7 @@ UNDEFINED = Tested(np.nan, np.nan, np.nan, np.nan)
 
 def _test(differences: np.ndarray, test: str, alternative: str) -> Tested:
     """Test paired differences, all defined, of shape (case,)."""
-    stats = needed("scipy.stats")
+    stats = needed("scipy.stats", "statistics", extra="metrics")
     moved = differences[differences != 0]
     if test == "t":
         spread = differences.std(ddof=1) if len(differences) > 1 else 0.0
@@ -60,7 +61,9 @@ def _signed_ranks(moved: np.ndarray, ranks: np.ndarray, alternative: str) -> flo
     `scipy.stats.wilcoxon` is exact without ties only: with ties it takes seconds for a few cases, or approximates.
     """
     if len(moved) > EXACT:
-        return float(needed("scipy.stats").wilcoxon(moved, alternative=alternative).pvalue)
+        return float(
+            needed("scipy.stats", "statistics", extra="metrics").wilcoxon(moved, alternative=alternative).pvalue
+        )
     # Each case adds its rank or nothing, with equal chance. Ranks of ties are halves, and so all are doubled.
     doubled = np.round(2 * ranks).astype(int)
     chance = np.ones(1)
@@ -111,5 +114,7 @@ def adjust(p_values: np.ndarray, correction: str, *, mirrored: bool) -> tuple[np
         known &= np.triu(np.ones(p_values.shape[:2], dtype=bool))[..., None]
     out = np.full(p_values.shape, np.nan)
     if known.any():
-        out[known] = needed("statsmodels.stats.multitest").multipletests(p_values[known], method=correction)[1]
+        out[known] = needed("statsmodels.stats.multitest", "statistics", extra="metrics").multipletests(
+            p_values[known], method=correction
+        )[1]
     return (np.fmax(out, out.swapaxes(0, 1)) if mirrored else out), int(known.sum())

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attrkit.metrics.statistics.values import needed, without_rounding
+from attrkit.metrics.statistics.values import without_rounding
+from attrkit.packages import needed
 
 
 class Agreement(NamedTuple):
@@ -20,7 +21,9 @@ class Agreement(NamedTuple):
 def rank_each(values: np.ndarray) -> np.ndarray:
     """Rank the first axis, 1 for the largest; ties have their mean. NaN in all of a column where one is NaN."""
     scale = np.abs(np.nan_to_num(values)).max(axis=0)
-    ranks: np.ndarray = needed("scipy.stats").rankdata(-without_rounding(values, scale), axis=0)
+    ranks: np.ndarray = needed("scipy.stats", "statistics", extra="metrics").rankdata(
+        -without_rounding(values, scale), axis=0
+    )
     return np.where(np.isnan(values).any(axis=0), np.nan, ranks)
 
 
@@ -44,7 +47,7 @@ def agreement_of(ranks: np.ndarray, confidence: float) -> Agreement:
     Kendall's W is corrected for ties (Kendall and Smith 1939, doi:10.1214/aoms/1177732186); the critical difference is
     Nemenyi's (Demšar 2006, https://jmlr.org/papers/v7/demsar06a.html, section 3.2.2).
     """
-    stats = needed("scipy.stats")
+    stats = needed("scipy.stats", "statistics", extra="metrics")
     count, blocks = ranks.shape
     if blocks < 2 or count < 2:
         return Agreement(*[np.nan] * len(Agreement._fields))

@@ -1,23 +1,13 @@
 """Values of metrics as statistics take them, and the packages that these need."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from attrkit.checks import is_number
-from attrkit.errors import InputError, MissingDependencyError
-
-
-def needed(module: str, what: str = "statistics") -> Any:
-    """Import a module of the extra ``metrics``, which `what` needs, or say how to install it."""
-    try:
-        return import_module(module)
-    except ImportError as err:
-        package = module.split(".")[0]
-        raise MissingDependencyError(f"{package} is needed for {what}: pip install 'attrkit[metrics]'") from err
+from attrkit.errors import InputError
 
 
 def read_values(values: Any, dims: Sequence[str]) -> xr.DataArray:

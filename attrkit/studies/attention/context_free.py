@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attrkit.metrics.statistics.values import needed
+from attrkit.packages import needed
 
 Parameters = dict[str, np.ndarray]
 
@@ -112,7 +112,7 @@ def fit(p: Parameters, task: Task, *, penalty: float, max_iterations: int) -> tu
         value, slopes = objective(dict(by_name(flat)), task, penalty)
         return value, laid_flat(slopes)
 
-    minimize = needed("scipy.optimize").minimize
+    minimize = needed("scipy.optimize", "statistics", extra="metrics").minimize
     found = minimize(asked, laid_flat(p), jac=True, method="L-BFGS-B", options={"maxiter": max_iterations})
     return dict(by_name(found.x)), bool(found.success)
 

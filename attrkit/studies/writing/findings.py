@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from attrkit.digits import number
 from attrkit.studies.writing import findings_trained as trained
 from attrkit.studies.writing.findings_told import REFERENCES, Finding, Row, told
-from attrkit.studies.writing.table_files import number
 from attrkit.studies.writing.tables import names_of_tests
 
 _FLAT = 0.95

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.studies.writing.table_files import with_interval
+from attrkit.digits import with_interval
 
 REFERENCES = ("random", "uniform")
 """What extractors are held against, and no sentence is about."""

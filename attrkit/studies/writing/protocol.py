@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attrkit.digits import number, with_interval
 from attrkit.errors import without_numbers
 from attrkit.metrics import interval
+from attrkit.packages import needed
 from attrkit.studies.running.open_study import place_of
 from attrkit.studies.writing.cautions import cautions_of
 from attrkit.studies.writing.findings import Finding, find
-from attrkit.studies.writing.table_files import needed, number, with_interval
 from attrkit.studies.writing.tables import check_study, tables
 
 _TEMPLATE = Path(__file__).with_name("protocol.md.j2")
@@ -57,7 +58,7 @@ def protocol(tree: xr.DataTree) -> str:
     ['## What was asked', '## The models']
     """
     check_study(tree)
-    jinja2 = needed("jinja2", "the protocol of a study")
+    jinja2 = needed("jinja2", "the protocol of a study", extra="study")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     text: str = template.render(_words(tree))

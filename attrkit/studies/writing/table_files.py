@@ -1,14 +1,14 @@
 """One table as a file: raw numbers, or as many digits as a reader needs."""
 
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from attrkit.errors import MissingDependencyError
+from attrkit.digits import number, with_interval
+from attrkit.packages import needed
 
 FORMATS = ("csv", "md", "tex")
 
@@ -17,14 +17,6 @@ _LONG = 40
 
 _WIDE = 40
 """From so many letters on a column of LaTeX has lines broken."""
-
-
-def needed(package: str, what: str, *, extra: str = "study") -> Any:
-    """Import a package of an extra, or say how to install it."""
-    try:
-        return import_module(package)
-    except ImportError as err:
-        raise MissingDependencyError(f"{package} is needed for {what}: pip install 'attrkit[{extra}]'") from err
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> Path:
@@ -65,56 +57,6 @@ def for_readers(frame: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=empty)
 
 
-def with_interval(estimate: float, low: float, high: float) -> str:
-    """Write an estimate with its limits, to the digits that half the interval's width is worth.
-
-    Examples
-    --------
-    >>> with_interval(0.41234, 0.35, 0.47), with_interval(0.41234, np.nan, np.nan), with_interval(12.3, 11.0, 13.6)
-    ('0.41 [0.35, 0.47]', '0.412', '12.3 [11.0, 13.6]')
-    >>> with_interval(0.0213, -2.355, 2.399)
-    '0.02 [-2.35, 2.40]'
-
-    """
-    if pd.isna(estimate):
-        return ""
-    if pd.isna(low) or pd.isna(high):
-        return number(estimate)
-    # Never less than three digits of the largest: a wide interval does not make an estimate 0.
-    largest = max(abs(estimate), abs(low), abs(high), 1.0)
-    decimals = max(_decimals((high - low) / 2, estimate), 2 - int(np.floor(np.log10(largest))))
-    return f"{_fixed(estimate, decimals)} [{_fixed(low, decimals)}, {_fixed(high, decimals)}]"
-
-
-def number(value: float) -> str:
-    """Write a number to three digits.
-
-    Examples
-    --------
-    >>> number(0.41234), number(1234.5), number(0.0), number(1.23e-7)
-    ('0.412', '1234', '0', '1.23e-07')
-    """
-    if value == 0:
-        return "0"
-    if not np.isfinite(value):
-        return str(value)
-    size = int(np.floor(np.log10(abs(value))))
-    return f"{value:.2e}" if size < -4 else _fixed(value, int(np.clip(2 - size, 0, 6)))
-
-
-def _decimals(half: float, estimate: float) -> int:
-    """Return how many decimals are worth writing: one digit of half the width, two if that begins with 1."""
-    if half <= 0:
-        return int(np.clip(2 - np.floor(np.log10(abs(estimate))), 0, 3)) if estimate else 2
-    size = int(np.floor(np.log10(half)))
-    return int(np.clip(-size + (half < 2 * 10.0**size), 0, 6))
-
-
-def _fixed(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
 def _limits(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return which columns have limits in two others: ``x_low`` and ``x_high``, or ``low`` and ``high``."""
     names = list(map(str, frame.columns))
@@ -142,7 +84,7 @@ def _cell(value: Any, name: str) -> str:
 
 def as_markdown(frame: pd.DataFrame) -> str:
     """Return a table of Markdown, below a line that says what it shows."""
-    tabulate = needed("tabulate", "tables of Markdown").tabulate
+    tabulate = needed("tabulate", "tables of Markdown", extra="study").tabulate
     table = for_readers(frame)
     cells = [[cell.replace("|", "\\|") for cell in row] for row in table.values.tolist()]
     sides = ["right" if numeric else "left" for numeric in _numeric(table)]
@@ -153,7 +95,7 @@ def as_markdown(frame: pd.DataFrame) -> str:
 
 def as_latex(frame: pd.DataFrame, name: str) -> str:
     """Return a table of LaTeX with rules of booktabs, over pages if it is long."""
-    needed("jinja2", "tables of LaTeX")
+    needed("jinja2", "tables of LaTeX", extra="study")
     table = for_readers(frame)
     styler = table.style.hide(axis="index")
     styler = styler.format(_cell_of_latex, escape="latex").format_index(escape="latex", axis="columns")

@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.mathtext import MathTextParser
@@ -165,34 +164,6 @@ def colors(n: int) -> list[Any]:
     return list(cycle[:n]) if n <= len(cycle) else list(palette().ordered(np.linspace(0, 1, n)))
 
 
-def text(label: object) -> str:
-    """Write a label for a reader: dates without the zeros of a time of day that is midnight.
-
-    Examples
-    --------
-    >>> text(np.datetime64("2012-03-01T00:00")), text(np.int64(3)), text("rain")
-    ('2012-03-01', '3', 'rain')
-    """
-    if isinstance(label, np.datetime64 | pd.Timestamp):
-        stamp = pd.Timestamp(label)
-        return stamp.strftime("%Y-%m-%d") if stamp == stamp.normalize() else stamp.strftime("%Y-%m-%d %H:%M")
-    return str(label)
-
-
-def shorten(label: str, most: int = 20) -> str:
-    """Cut the middle out of a long label, for the ends tell names apart.
-
-    Examples
-    --------
-    >>> shorten("soil_temperature_level_7_to_28_cm")
-    'soil_tempe…_to_28_cm'
-    """
-    if len(label) <= most:
-        return label
-    tail = (most - 1) // 2
-    return f"{label[: most - 1 - tail]}…{label[-tail:]}"
-
-
 def fold(words: str, points: float, *, size: float = 8, most: int = 4) -> str:
     r"""Break words into lines of about a length in points; names break after an underscore too.
 
@@ -211,26 +182,3 @@ def fold_to(words: str, ax: Axes, *, along: str = "width", size: float = 8) -> s
     """Break words into lines no longer than a panel is wide (or high); a comma ends a line too."""
     points = getattr(ax.get_window_extent(), along) / ax.figure.dpi * 72
     return "\n".join(fold(part, 1.08 * points, size=size) for part in words.split(", "))
-
-
-def channel_name(label: object) -> str:
-    """Write the label of a channel: a name as it is, a number with the word before it.
-
-    Examples
-    --------
-    >>> channel_name("rain"), channel_name(3)
-    ('rain', 'channel 3')
-    """
-    return f"channel {label}" if isinstance(label, int | float | np.number) else text(label)
-
-
-def with_unit(name: str, attrs: Mapping[Any, Any]) -> str:
-    """Write a name with its unit; a pure number, whose unit is 1, needs none.
-
-    Examples
-    --------
-    >>> with_unit("wind", {"units": "m/s"}), with_unit("attention weight", {"units": "1"})
-    ('wind [m/s]', 'attention weight')
-    """
-    unit = str(attrs.get("units", ""))
-    return name if unit in ("", "1") else f"{name} [{unit}]"
