@@ -14,6 +14,7 @@ from attrkit.extract import extract
 from attrkit.methods.integrated_gradients import TOLERANCE
 from attrkit.quadrature import QUADRATURES, SETTLED
 from attrkit.result_checks import share_of_change
+from attrkit.schema import build_table
 
 N_STEPS = (4, 8, 16, 32, 64, 128)
 
@@ -97,9 +98,8 @@ def convergence(
     about = {
         name: runs[0].attrs[name] for name in ("framework", "model", "target", "baseline") if name in runs[0].attrs
     }
-    return found.assign_attrs(
-        **about, quadratures=", ".join(rules), tolerance=float(tolerance), change_tolerance=float(SETTLED * tolerance)
-    )
+    about |= {"quadratures": ", ".join(rules), "tolerance": float(tolerance)}
+    return build_table("convergence", found, {**about, "change_tolerance": float(SETTLED * tolerance)})
 
 
 def _measured(runs: Sequence[xr.Dataset], steps: Sequence[int]) -> xr.Dataset:

@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.schema import installed_version
 
 # Numbers that are worked on at once; more is no faster, and leaves the caches of the processor.
 _AT_ONCE = 2**19
@@ -59,10 +58,6 @@ def chosen(metrics: Any, known: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def attributes(metric: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the attributes of a result: which metric, with which options, of which version."""
-    return {
-        "metric": metric,
-        "metric_options": json.dumps(dict(options), default=str),
-        "attrkit_version": installed_version("attrkit"),
-    }
+def options_text(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attribute of a table that says what its metric was asked."""
+    return {"metric_options": json.dumps(dict(options), default=str)}

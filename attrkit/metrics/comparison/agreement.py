@@ -10,8 +10,9 @@ from attrkit.checks import flag, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.metrics.comparison.similarity import Items, compare, describe, varies
-from attrkit.metrics.items import attributes, by_length, chosen
+from attrkit.metrics.items import by_length, chosen, options_text
 from attrkit.metrics.scores import read_scores
+from attrkit.schema import build_table
 
 _SIMILAR, _DIFFERENT = "higher is more alike", "lower is more alike"
 _SIGNS = ("sign_agreement", "signed_rank_agreement")
@@ -308,4 +309,4 @@ def _described(found: xr.Dataset, metric: str, options: _Options, **how: Any) ->
     found["extractor"].attrs = {"long_name": "extractor"}
     found["other"].attrs.setdefault("long_name", "extractor compared with")
     recorded = {"k": options.k, "absolute": options.absolute, "n_random": options.n_random, "seed": options.seed}
-    return found.assign_attrs(attributes(metric, recorded | how))
+    return build_table(metric, found, options_text(recorded | how))

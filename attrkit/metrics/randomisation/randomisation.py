@@ -17,10 +17,11 @@ from attrkit.layers import match_layers
 from attrkit.method import OUTPUT
 from attrkit.metrics.comparison.agreement import self_agreement
 from attrkit.metrics.held_out import predictions_of, read_split, score_name, scores_of
-from attrkit.metrics.items import attributes
+from attrkit.metrics.items import options_text
 from attrkit.metrics.randomisation.built_alike import as_one_model
 from attrkit.metrics.randomisation.redrawn import DRAW, by_layer, in_order_of_calls, redrawn
 from attrkit.parts import laid_flat
+from attrkit.schema import build_table
 
 METRICS = ("spearman", "cosine", "top_k_overlap")
 
@@ -143,14 +144,15 @@ def parameter_randomisation(
     result["n_arrays"] = ("layer", [len(drawn[path]) for path in chosen], {"long_name": "arrays of the layer"})
     result["n_unchanged"] = ("layer", [len(unchanged[path]) for path in chosen], {"long_name": "arrays that are all 0"})
     options |= {"how": how, "layers": layers, "seed": seed}
-    return result.transpose("metric", "extractor", "layer", "sample").assign_attrs(
-        **attributes("parameter_randomisation", options),
-        how=how,
-        order="from the output to the input, by the model's calls",
-        draw=DRAW,
-        unchanged_arrays=json.dumps([name for names in unchanged.values() for name in names]),
-        seed=seed,
-    )
+    about = {
+        **options_text(options),
+        "how": how,
+        "order": "from the output to the input, by the model's calls",
+        "draw": DRAW,
+        "unchanged_arrays": json.dumps([name for names in unchanged.values() for name in names]),
+        "seed": seed,
+    }
+    return build_table("parameter_randomisation", result.transpose("metric", "extractor", "layer", "sample"), about)
 
 
 def data_randomisation(
@@ -251,11 +253,8 @@ def data_randomisation(
     name, said = score_name(labels)
     result[name] = (("labels", "train_sample"), np.stack(fits), {"long_name": f"{said} of the labels trained on"})
     result = result.assign_coords(labels=["true", "shuffled"], train_sample=array["sample"].values)
-    return result.assign_attrs(
-        **attributes("data_randomisation", {**options, "threshold": threshold, "seed": seed}),
-        labels_moved=changed,
-        seed=seed,
-    )
+    about = {**options_text({**options, "threshold": threshold, "seed": seed}), "labels_moved": changed, "seed": seed}
+    return build_table("data_randomisation", result, about)
 
 
 def _of_trained(first: Mapping[str, xr.Dataset], asked: Mapping[str, Any]) -> dict[str, Any]:

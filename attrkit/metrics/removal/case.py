@@ -1,6 +1,5 @@
 """What perturbation metrics are asked about: a model, what is explained of it, scores of items that can be removed."""
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,6 @@ from attrkit.metrics.removal.operators import Background, make_background
 from attrkit.metrics.scores import read_scores
 from attrkit.parts import Parts, by_name
 from attrkit.question import masks_of
-from attrkit.schema import installed_version
 from attrkit.targets import Target
 
 KINDS = ("probability", "logit", "value")
@@ -209,12 +207,3 @@ def how_recorded(how: dict[str, Any]) -> dict[str, str]:
     """Return how attributions were brought to one value an item, in words that a file keeps."""
     given = {key: str(value) for key, value in how.items() if value is not None}
     return {"channels": "as they came", "attention": "as it came", **given}
-
-
-def provenance(case: Case) -> dict[str, str]:
-    """Return what to record of the model, the version and the time."""
-    return {
-        **case.model.describe(),
-        "attrkit_version": installed_version("attrkit"),
-        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }

@@ -20,13 +20,13 @@ from attrkit.metrics.removal.case import (
     Case,
     how_recorded,
     items_of,
-    provenance,
     read_case,
     scores_of_items,
 )
 from attrkit.metrics.removal.curves import Points, ratio
 from attrkit.metrics.removal.operators import Operator, find_operators, make_background, replaced
 from attrkit.metrics.removal.removed import Ranked, check_padding, chunks, remove
+from attrkit.schema import build_table
 
 
 def f_fidelity(
@@ -197,8 +197,7 @@ def f_fidelity(
         if key in ds:
             ds[key].attrs = {"long_name": text, "direction": direction}
     options = {
-        "metric": "f_fidelity",
-        **provenance(case),
+        **case.model.describe(),
         "fine_tuned": "in this call" if fine_tune is not None else "by the caller, not checked",
         "resolution": resolution,
         "rank_by": rank_by,
@@ -214,7 +213,7 @@ def f_fidelity(
         **case.model.cost,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    return ds.assign_attrs(options)
+    return build_table("f_fidelity", ds, options)
 
 
 def _read_shares(shares: Sequence[float]) -> np.ndarray:

@@ -16,7 +16,6 @@ from attrkit.metrics.removal.case import (
     Case,
     how_recorded,
     items_of,
-    provenance,
     read_case,
     scores_of_items,
 )
@@ -24,6 +23,7 @@ from attrkit.metrics.removal.curves import Points, read_points
 from attrkit.metrics.removal.measures import METRICS, measure
 from attrkit.metrics.removal.operators import find_operators
 from attrkit.metrics.removal.removed import Ranked, check_padding
+from attrkit.schema import build_table
 
 ERASER_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """The bins of DeYoung et al. 2020."""
@@ -208,8 +208,7 @@ def faithfulness(
     rows = [*map(str, scores["extractor"].values), *(["random"] if n_random else [])]
     ds = ds.assign_coords(extractor=rows, sample=scores["sample"].values, target=("sample", case.target.label))
     options = {
-        "metric": "faithfulness",
-        **provenance(case),
+        **case.model.describe(),
         "resolution": resolution,
         "rank_by": rank_by,
         **how_recorded(how),
@@ -223,7 +222,7 @@ def faithfulness(
         **case.model.cost,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    return _described(ds, case, ranked, points, error).assign_attrs(options)
+    return build_table("faithfulness", _described(ds, case, ranked, points, error), options)
 
 
 def _chosen(metrics: Sequence[str] | None, case: Case) -> list[str]:

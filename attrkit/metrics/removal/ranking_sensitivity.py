@@ -11,6 +11,7 @@ from attrkit.errors import InputError
 from attrkit.metrics.removal.curves import ratio
 from attrkit.metrics.removal.measures import METRICS
 from attrkit.metrics.statistics.ranks import kendall_w
+from attrkit.schema import build_table
 
 
 def ranking_sensitivity(
@@ -91,7 +92,7 @@ def ranking_sensitivity(
     }
     for name, text in texts.items():
         ds[name].attrs = {"long_name": text}
-    return ds.assign_attrs({"metric": "ranking_sensitivity", "left_out": ", ".join(leave_out)})
+    return build_table("ranking_sensitivity", ds, {"left_out": ", ".join(leave_out)})
 
 
 def _compared(values: xr.DataArray) -> xr.Dataset:

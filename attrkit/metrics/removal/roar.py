@@ -1,6 +1,5 @@
 """ROAR: remove what is ranked first, train again, and see what a new model can still tell."""
 
-import datetime
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from attrkit.metrics.removal.curves import Points
 from attrkit.metrics.removal.operators import Background, Operator, find_operators, make_background, replaced
 from attrkit.metrics.removal.removed import Ranked
 from attrkit.progress import with_progress
-from attrkit.schema import installed_version
+from attrkit.schema import build_table
 
 
 def roar(
@@ -173,9 +172,6 @@ def roar(
         coords={"extractor": names, "share": points.labels, "seed": numbers, "sample": held_out.sample},
     )
     options = {
-        "metric": "roar",
-        "attrkit_version": installed_version("attrkit"),
-        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "resolution": resolution,
         "rank_by": rank_by,
         **how_recorded(how),
@@ -185,7 +181,7 @@ def roar(
         "models_trained": len(jobs),
         "seconds": round(time.perf_counter() - started, 3),
     }
-    return ds.assign_attrs(options)
+    return build_table("roar", ds, options)
 
 
 def _read_shares(shares: Sequence[float]) -> Points:

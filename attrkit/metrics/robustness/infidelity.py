@@ -16,6 +16,7 @@ from attrkit.metrics.robustness.again import Again, ask_again
 from attrkit.metrics.robustness.perturbations import Sample, find_perturbation, noise_scale_of
 from attrkit.metrics.scores import read_scores
 from attrkit.parts import keep_real
+from attrkit.schema import build_table
 
 KINDS = {OUTPUT_PER_INPUT: "slope", OUTPUT: "share", "1": "share"}
 """How attributions of each unit are multiplied with a perturbation; attention weights have the unit 1."""
@@ -147,17 +148,18 @@ def infidelity(
     change = again.explained[:, None] - after.astype(np.float64)
     change[~real.any(axis=1)] = np.nan
     table = {name: _infidelity(a.reshape(change.shape), change, normalize) for name, a in foretold.items()}
-    return _as_result(table, change, again, normalize).assign_attrs(
-        direction="lower is better",
-        perturbation=name_of_perturbation,
-        noise_scale=noise_scale,
-        unit=unit,
-        n_samples=n_samples,
-        baseline=again.baseline_text,
-        kind=", ".join(f"{name}: {own}" for name, own in kinds.items()),
-        normalize=str(normalize),
-        seed=seed,
-    )
+    options = {
+        "direction": "lower is better",
+        "perturbation": name_of_perturbation,
+        "noise_scale": noise_scale,
+        "unit": unit,
+        "n_samples": n_samples,
+        "baseline": again.baseline_text,
+        "kind": ", ".join(f"{name}: {own}" for name, own in kinds.items()),
+        "normalize": str(normalize),
+        "seed": seed,
+    }
+    return build_table("infidelity", _as_result(table, change, again, normalize), options)
 
 
 def _read_each(datasets: Mapping[str, xr.Dataset], attention: Any) -> tuple[dict[str, xr.DataArray], np.ndarray]:

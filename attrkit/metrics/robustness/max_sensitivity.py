@@ -17,6 +17,7 @@ from attrkit.metrics.robustness.again import one_input
 from attrkit.metrics.robustness.perturbations import noise_scale_of
 from attrkit.metrics.scores import read_scores
 from attrkit.parts import keep_real, laid_flat
+from attrkit.schema import build_table
 
 NORMS = {1: "sum of absolute values", 2: "Euclidean", np.inf: "largest absolute value"}
 
@@ -134,16 +135,17 @@ def max_sensitivity(
         },
         coords={"extractor": list(first), "sample": main["sample"].values},
     )
-    return result.assign_attrs(
-        direction="lower is better",
-        radius=radius,
-        unit=unit,
-        noise="uniform",
-        n_samples=n_samples,
-        norm=NORMS[norm],
-        normalize=str(normalize),
-        seed=seed,
-    )
+    options = {
+        "direction": "lower is better",
+        "radius": radius,
+        "unit": unit,
+        "noise": "uniform",
+        "n_samples": n_samples,
+        "norm": NORMS[norm],
+        "normalize": str(normalize),
+        "seed": seed,
+    }
+    return build_table("max_sensitivity", result, options)
 
 
 def _norm(values: np.ndarray, real: np.ndarray, norm: float) -> np.ndarray:

@@ -8,7 +8,7 @@ import xarray as xr
 from attrkit.checks import name_list, one_of, whole_number
 from attrkit.errors import InputError
 from attrkit.metrics.statistics.limits import Asked, Found, of_one_level, of_two_levels
-from attrkit.metrics.statistics.values import plain_dataset, read_confidence, read_values
+from attrkit.metrics.statistics.values import as_table, read_confidence, read_values
 
 FEW = 30
 """Below so many cases the bootstrap of a mean covers less than it says, and Student's t is taken."""
@@ -112,4 +112,4 @@ def interval(
     attrs["interval"] = METHODS[method, len(dims)]
     if method == "bootstrap" or statistic == "median":
         attrs |= {"n_resamples": asked.n_resamples, "seed": asked.seed}
-    return plain_dataset(variables, attrs)
+    return as_table("interval", variables, attrs)

@@ -10,6 +10,7 @@ from attrkit.checks import name_list, one_of
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.metrics.statistics.pairs import TESTS, adjust, every_pair
 from attrkit.metrics.statistics.values import read_values
+from attrkit.schema import build_table
 
 ENOUGH_SEEDS = 6
 """The fewest seeds of which Wilcoxon's test can give a p-value below 0.05: two in 2 ** 6."""
@@ -114,14 +115,15 @@ def paired_tests(
     found = xr.Dataset({name: (dims, value.reshape(shape)) for name, value in table.items()}, coords=coords)
     found["statistic"].attrs["long_name"], found["effect_size"].attrs["long_name"] = TESTS[test]
     found["difference"].attrs["long_name"] = f"mean difference, {dim} less other"
-    return found.assign_attrs(
-        test=test,
-        correction=correction,
-        alternative=alternative,
-        cases=", ".join(cases),
-        averaged=", ".join(averaged),
-        tests_in_family=tests,
-    )
+    attrs = {
+        "test": test,
+        "correction": correction,
+        "alternative": alternative,
+        "cases": ", ".join(cases),
+        "averaged": ", ".join(averaged),
+        "tests_in_family": tests,
+    }
+    return build_table("paired_tests", found, attrs)
 
 
 def _cases(array: xr.DataArray, over: str | Sequence[str] | None, dim: str) -> tuple[str, ...]:

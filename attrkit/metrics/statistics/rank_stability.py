@@ -7,7 +7,7 @@ from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.metrics.statistics.interval import interval
 from attrkit.metrics.statistics.ranks import Agreement, agreement_of, rank_each, share_first
-from attrkit.metrics.statistics.values import plain_dataset, read_confidence, read_values
+from attrkit.metrics.statistics.values import as_table, read_confidence, read_values
 
 
 def rank_stability(
@@ -95,9 +95,8 @@ def rank_stability(
         "n_undefined": means["n_undefined"].isel({dim: 0}, drop=True),
         **counts,
     }
-    return plain_dataset(
-        variables, {"ranked": dim, "over": over, "best": "lowest" if lowest else "highest", "confidence": confidence}
-    )
+    attrs = {"ranked": dim, "over": over, "best": "lowest" if lowest else "highest", "confidence": confidence}
+    return as_table("rank_stability", variables, attrs)
 
 
 def _lowest_is_best(array: xr.DataArray, best: str | None) -> bool:

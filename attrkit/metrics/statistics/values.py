@@ -8,6 +8,7 @@ import xarray as xr
 
 from attrkit.checks import is_number
 from attrkit.errors import InputError
+from attrkit.schema import build_table
 
 
 def read_values(values: Any, dims: Sequence[str]) -> xr.DataArray:
@@ -71,11 +72,11 @@ def without_rounding(values: np.ndarray, scale: float | np.ndarray) -> np.ndarra
     return np.asarray(np.round(values / unit, 12) * unit)
 
 
-def plain_dataset(variables: dict[str, Any], attrs: dict[str, Any]) -> xr.Dataset:
-    """Make a dataset whose variables keep no attributes but those that describe them."""
+def as_table(metric: str, variables: dict[str, Any], attrs: dict[str, Any]) -> xr.Dataset:
+    """Make a table whose variables keep no attributes but those that describe them."""
     kept = ("units", "long_name", "description")
     plain = {
         name: array.drop_attrs().assign_attrs({key: array.attrs[key] for key in kept if key in array.attrs})
         for name, array in variables.items()
     }
-    return xr.Dataset(plain, attrs=attrs)
+    return build_table(metric, xr.Dataset(plain), attrs)

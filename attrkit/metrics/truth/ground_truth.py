@@ -9,9 +9,10 @@ import xarray as xr
 from attrkit.checks import flag
 from attrkit.errors import InputError
 from attrkit.inputs import read_array
-from attrkit.metrics.items import Group, attributes, by_length, chosen
+from attrkit.metrics.items import Group, by_length, chosen, options_text
 from attrkit.metrics.scores import read_scores
 from attrkit.metrics.truth import salient_curves
+from attrkit.schema import build_table
 
 _HIGHER, _LOWER = "higher is better", "lower is better"
 
@@ -165,7 +166,7 @@ def ground_truth(
     ds = xr.Dataset(data, coords={"extractor": scores["extractor"].values, "sample": scores["sample"], "metric": names})
     _describe(ds, names)
     options = {"absolute": bool(absolute), "scale": scale, "channels": channels, "attention": attention}
-    return ds.assign_attrs(attributes("ground_truth", options | {"layer": layer, "head": head}))
+    return build_table("ground_truth", ds, options_text(options | {"layer": layer, "head": head}))
 
 
 def _read_saliency(saliency: Any, scores: xr.DataArray) -> np.ndarray:

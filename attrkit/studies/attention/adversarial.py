@@ -7,7 +7,7 @@ import xarray as xr
 
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.schema import default_dims
+from attrkit.schema import build_table, default_dims
 from attrkit.studies.attention.outputs import apart, measure_of
 from attrkit.studies.attention.weights import AttentionLayer, divergence_of_rows, mean_over_rows, read_layer
 
@@ -106,7 +106,7 @@ def adversarial_attention(
         parts.append(search.climb(n_steps, learning_rate))
     weights, divergence, change = (np.concatenate(values) for values in zip(*parts, strict=True))
     dims = default_dims("attention", weights.ndim)
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "jensen_shannon": ("sample", divergence, {"long_name": "Jensen-Shannon divergence", "units": "bit"}),
             "output_change": ("sample", change, {"long_name": measure}),
@@ -114,16 +114,16 @@ def adversarial_attention(
             **own.described(),
         },
         coords={"sample": own.labels},
-        attrs={
-            "test": "adversarial attention",
-            "layer": own.path,
-            "epsilon": float(epsilon),
-            "n_starts": n_starts,
-            "n_steps": n_steps,
-            "learning_rate": float(learning_rate),
-            "seed": seed,
-        },
     )
+    options = {
+        "layer": own.path,
+        "epsilon": float(epsilon),
+        "n_starts": n_starts,
+        "n_steps": n_steps,
+        "learning_rate": float(learning_rate),
+        "seed": seed,
+    }
+    return build_table("adversarial_attention", found, options)
 
 
 class _Search:

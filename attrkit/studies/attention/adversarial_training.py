@@ -17,7 +17,7 @@ from attrkit.metrics.draws import ONLY, generator
 from attrkit.metrics.randomisation.redrawn import DRAW_AS_FRESH, drawn_as_fresh
 from attrkit.parts import each
 from attrkit.progress import progress_bar
-from attrkit.schema import default_dims
+from attrkit.schema import build_table, default_dims
 from attrkit.studies.attention.outputs import apart, measure_of
 from attrkit.studies.attention.training_loss import Loss, loss_of, real_shares, shares_of_rows
 from attrkit.studies.attention.weights import AttentionLayer, divergence_of_rows, mean_over_rows, read_layer
@@ -152,21 +152,18 @@ def adversarial_training(
     coords = {"sample": held_out.labels, "epoch": np.arange(1, epochs + 1)}
     if on_train:
         coords["train_sample"] = own.labels
-    return (
-        found.assign(xr.Dataset(held_out.described()))
-        .assign_coords(coords)
-        .assign_attrs(
-            test="adversarially trained attention",
-            layer=own.path,
-            start=start,
-            draw=DRAW_AS_FRESH if start == "fresh" else "the base's parameters, moved by 0.01 of their size",
-            reported_on="the inputs trained on" if test is None else "other inputs",
-            epochs=epochs,
-            learning_rate=float(learning_rate),
-            batch_size=batch_size,
-            seed=seed,
-        )
-    )
+    found = found.assign(xr.Dataset(held_out.described())).assign_coords(coords)
+    options = {
+        "layer": own.path,
+        "start": start,
+        "draw": DRAW_AS_FRESH if start == "fresh" else "the base's parameters, moved by 0.01 of their size",
+        "reported_on": "the inputs trained on" if test is None else "other inputs",
+        "epochs": epochs,
+        "learning_rate": float(learning_rate),
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    return build_table("adversarial_training", found, options)
 
 
 def _read_lambdas(lambdas: Any) -> list[float]:

@@ -1,6 +1,5 @@
 """What attention weights are worth to a model that sees nothing but single timesteps and them."""
 
-import datetime
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from attrkit.errors import AttrkitWarning, InputError
 from attrkit.inputs import read_array
 from attrkit.metrics.held_out import check_one_kind, read_seeds, read_split, score_name
 from attrkit.progress import with_progress
-from attrkit.schema import installed_version
+from attrkit.schema import build_table
 from attrkit.studies.attention.context_free import Task, fit, initial, loss_of, outputs_of
 
 OWN = ("uniform", "learned")
@@ -173,7 +172,7 @@ def diagnostic(
     direction = f"{'higher' if score == 'correct' else 'lower'} is better"
     dims = ("attention", "seed", "sample")
     unit = {"units": "nat"} if scale.classes is not None else {"long_name": "squared error by variance", "units": "1"}
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             score: (dims, scale.scores(prediction, held_out.labels), {"long_name": long_name, "direction": direction}),
             "prediction": ((*dims, "output"), prediction),
@@ -188,18 +187,16 @@ def diagnostic(
             "sample": held_out.sample,
             "output": np.arange(n_outputs) if scale.classes is None else scale.classes,
         },
-        attrs={
-            "test": "diagnostic model",
-            "attrkit_version": installed_version("attrkit"),
-            "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **{f"attention_{key}": str(value) for key, value in how.items() if value is not None},
-            "n_hidden": n_hidden,
-            "penalty": float(penalty),
-            "max_iterations": max_iterations,
-            "n_not_converged": int((~converged).sum()),
-            "seconds": round(time.perf_counter() - started, 3),
-        },
     )
+    options = {
+        **{f"attention_{key}": str(value) for key, value in how.items() if value is not None},
+        "n_hidden": n_hidden,
+        "penalty": float(penalty),
+        "max_iterations": max_iterations,
+        "n_not_converged": int((~converged).sum()),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    return build_table("diagnostic", found, options)
 
 
 @dataclass(frozen=True)

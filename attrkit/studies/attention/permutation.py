@@ -7,6 +7,7 @@ import xarray as xr
 
 from attrkit.adapters.terms import LazyRows
 from attrkit.checks import whole_number
+from attrkit.schema import build_table
 from attrkit.studies.attention.outputs import apart, measure_of
 from attrkit.studies.attention.weights import read_layer
 
@@ -83,15 +84,16 @@ def permute_attention(
     found = own.model.predict(rows).reshape(count, n_permutations, -1)
     measure = measure_of(own.prediction)
     change = apart(found, own.prediction[:, None], measure)
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "output_change": (("sample", "permutation"), change, {"long_name": measure}),
             "median_output_change": ("sample", np.median(change, axis=1), {"long_name": f"median {measure}"}),
             **own.described(),
         },
         coords={"sample": own.labels},
-        attrs={"test": "permutation", "layer": own.path, "n_permutations": n_permutations, "seed": seed},
     )
+    options = {"layer": own.path, "n_permutations": n_permutations, "seed": seed}
+    return build_table("permute_attention", found, options)
 
 
 def _shuffle(weights: np.ndarray, real: np.ndarray, seed: int, sample: int, number: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Models whose attention is the same everywhere, from the first step of training on."""
 
-import datetime
 import sys
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from attrkit.errors import InputError, RefusedError
 from attrkit.explained import explain_inputs
 from attrkit.metrics.held_out import check_one_kind, predictions_of, read_seeds, read_split, score_name, scores_of
 from attrkit.progress import with_progress
-from attrkit.schema import installed_version
+from attrkit.schema import build_table
 from attrkit.studies.attention.outputs import apart, measure_of
 
 _CHECKED = 32
@@ -258,21 +257,19 @@ def uniform_training(
     name, long_name = score_name(wanted)
     scores = np.array([[scores_of(outputs, wanted, threshold) for outputs in way] for way in found])
     direction = f"{'higher' if name == 'correct' else 'lower'} is better"
-    return xr.Dataset(
+    table = xr.Dataset(
         {
             name: (("attention", "seed", "sample"), scores, {"long_name": long_name, "direction": direction}),
             "output_change": (("seed", "sample"), apart(prediction[0], prediction[1], measure), {"long_name": measure}),
             "prediction": (("attention", "seed", "sample", "output"), prediction),
         },
         coords={"attention": ["learned", "uniform"], "seed": numbers, "sample": held_out["sample"].values},
-        attrs={
-            "test": "uniform attention",
-            "attrkit_version": installed_version("attrkit"),
-            "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            # Names that a framework makes up count on from model to model.
-            "layers": ", ".join(layers[0]),
-            "threshold": float(threshold),
-            "models_trained": len(numbers) * (1 if models is not None else 2),
-            "seconds": round(time.perf_counter() - started, 3),
-        },
     )
+    options = {
+        # Names that a framework makes up count on from model to model.
+        "layers": ", ".join(layers[0]),
+        "threshold": float(threshold),
+        "models_trained": len(numbers) * (1 if models is not None else 2),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    return build_table("uniform_training", table, options)

@@ -19,13 +19,13 @@ from attrkit.studies.writing.tables import check_study, tables
 _TEMPLATE = Path(__file__).with_name("protocol.md.j2")
 
 _NO_OPTIONS = (
+    "schema",
     "framework",
     "framework_version",
     "backend",
     "backend_version",
     "attrkit_version",
     "metric",
-    "test",
 )
 """Attributes of a result that are no options of its test."""
 
