@@ -61,6 +61,29 @@ def name_list(value: Any, name: str) -> list[str]:
     return list(given)
 
 
+def real_number(
+    value: Any, name: str, *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> float:
+    """Return a finite number within its bounds, or refuse it.
+
+    Examples
+    --------
+    >>> real_number(0.5, "max_share", above=0, most=1)
+    0.5
+    >>> real_number(float("nan"), "tolerance", above=0)
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: tolerance must be a number above 0, got nan
+    """
+    fits = is_number(value) and np.isfinite(value)
+    fits = fits and (above is None or value > above) and (least is None or value >= least)
+    if not (fits and (most is None or value <= most)):
+        start = f" above {above}" if above is not None else f", {least} or more" if least is not None else ""
+        end = "" if most is None else f" and up to {most}"
+        raise InputError(f"{name} must be a number{start}{end}, got {value!r}")
+    return float(value)
+
+
 def whole_number(value: Any, name: str, *, least: int) -> int:
     """Return a whole number from `least` on, or refuse it.
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import real_number, whole_number
 from attrkit.errors import CompletenessWarning, InputError
 from attrkit.extract import extract
 from attrkit.methods.integrated_gradients import TOLERANCE
@@ -75,8 +75,7 @@ def convergence(
     rules = [quadrature] if isinstance(quadrature, str) else list(quadrature)
     if not rules or len(set(rules)) < len(rules):
         raise InputError(f"quadrature={quadrature!r}; accepted are one or more of {', '.join(QUADRATURES)}, once each")
-    if not is_number(tolerance) or not tolerance > 0:
-        raise InputError(f"tolerance must be a number above 0, got {tolerance!r}")
+    tolerance = real_number(tolerance, "tolerance", above=0)
     if asked.get("embedding_reduction", "sum") not in ("sum", "auto", None):
         raise InputError(
             f"embedding_reduction={asked['embedding_reduction']!r} makes attributions that do not add up to the change "
@@ -98,7 +97,7 @@ def convergence(
     about = {
         name: runs[0].attrs[name] for name in ("framework", "model", "target", "baseline") if name in runs[0].attrs
     }
-    about |= {"quadratures": ", ".join(rules), "tolerance": float(tolerance)}
+    about |= {"quadratures": ", ".join(rules), "tolerance": tolerance}
     return build_table("convergence", found, {**about, "change_tolerance": float(SETTLED * tolerance)})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.checks import whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.errors import InputError
 from attrkit.plot.data import Data, content, datasets, pick
 from attrkit.plot.draw import draw_corner, draw_hist, draw_zero
@@ -90,8 +90,7 @@ def hist(
     'n = 48'
     """
     styles = check_visuals(visuals, VISUALS)
-    if not isinstance(by, str) or by not in WAYS:
-        raise InputError(f"unknown by={by!r}; accepted are {', '.join(WAYS)}")
+    one_of(by, "by", WAYS)
     wanted = (*CONTENT, "input") if variable is None else (variable,)
     found = {name: content(ds, name, wanted) for name, ds in datasets(data).items()}
     taken, note = pick_samples(list(found.values()), samples, None)

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.patheffects import withStroke
 
+from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.plot.data import Data, content, datasets, one_value_a_step, only_dims, pick
 from attrkit.plot.draw import STEPS_IN_A_DOT, draw_background, draw_curve, draw_relevance_line
@@ -86,8 +87,7 @@ def overlay(
     >>> panels.artists["relevance"].sel(channel=1, extractor="gradient").item().get_array().shape
     (8,)
     """
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"unknown kind {kind!r}; accepted are {', '.join(KINDS)}")
+    one_of(kind, "kind", KINDS)
     styles = check_visuals(visuals, VISUALS)
     cmap = mesh_colors(styles["relevance"])
     found = datasets(data)

@@ -333,8 +333,8 @@ def test_rules_of_the_first_layer(keras, x):
     [
         ({"composite": "aras"}, "unknown composite 'aras'; known are arras"),
         ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon=nan is not accepted"),
-        ({"epsilon": -1}, "epsilon=-1 is not accepted"),
-        ({"input_rule": "round"}, "unknown input_rule 'round'"),
+        ({"epsilon": -1}, "epsilon must be a number, 0 or more, got -1"),
+        ({"input_rule": "round"}, "input_rule='round' is not known"),
         ({"baseline": 1.0}, "lrp has no baseline"),
         ({"n_steps": 3}, "lrp has no option 'n_steps'"),
     ],
@@ -367,5 +367,5 @@ def test_a_function_has_no_layers():
 
 
 def test_a_composite_says_how_attention_is_treated():
-    with pytest.raises(InputError, match="attention='hold' is not known; accepted are 'held' and 'shared'"):
+    with pytest.raises(InputError, match="attention='hold' is not known; accepted are 'held', 'shared'"):
         Composite(attention="hold")

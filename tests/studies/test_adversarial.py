@@ -74,5 +74,5 @@ def test_what_is_reported_is_what_the_weights_do(classifier, x):
 def test_bad_options(weighted, x):
     with pytest.raises(InputError, match="epsilon must be a number above 0"):
         adversarial_attention(weighted, x, epsilon=0)
-    with pytest.raises(InputError, match="learning_rate must be above 0"):
+    with pytest.raises(InputError, match="learning_rate must be a number above 0"):
         adversarial_attention(weighted, x, epsilon=0.1, learning_rate=-1)

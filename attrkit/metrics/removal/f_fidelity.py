@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import is_number, one_of, whole_number
+from attrkit.checks import one_of, real_number, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.inputs import label_inputs
@@ -127,9 +127,10 @@ def f_fidelity(
     """
     started = time.perf_counter()
     sizes = _read_shares(shares)
-    for name, value in (("removal", removal), ("max_share", max_share)):
-        if not is_number(value) or not 0 < value <= 1:
-            raise InputError(f"{name} must be a number above 0 and up to 1, got {value!r}")
+    removal, max_share = (
+        real_number(removal, "removal", above=0, most=1),
+        real_number(max_share, "max_share", above=0, most=1),
+    )
     n_draws, n_random = whole_number(n_draws, "n_draws", least=1), whole_number(n_random, "n_random", least=0)
     seed = whole_number(seed, "seed", least=0)
     one_of(rank_by, "rank_by", RANK_BY)
@@ -308,8 +309,7 @@ def random_masking(
     >>> 850 < found.sum() < 950
     np.True_
     """
-    if not is_number(max_share) or not 0 < max_share <= 1:
-        raise InputError(f"max_share must be a number above 0 and up to 1, got {max_share!r}")
+    max_share = real_number(max_share, "max_share", above=0, most=1)
     one_of(resolution, "resolution", RESOLUTIONS)
     seed = whole_number(seed, "seed", least=0)
     array = label_inputs(inputs)

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import name_list, one_of, whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError, RefusedError
+from attrkit.metrics.items import chosen
 from attrkit.metrics.removal.case import (
     RANK_BY,
     Case,
@@ -177,9 +178,7 @@ def faithfulness(
     if n_random and "random" in datasets:
         raise InputError("an extractor is named 'random', as the random rankings are; rename it, or pass n_random=0")
     points = read_points(shares, n_removed)
-    asked = [] if metrics is None else name_list(metrics, "metrics")
-    if isinstance(metrics, str) or any(name not in METRICS for name in asked):
-        raise InputError(f"metrics={metrics!r} is not known; accepted is a list of {', '.join(METRICS)}")
+    asked = None if metrics is None else chosen(metrics, METRICS)
     how = {"channels": channels, "attention": attention, "layer": layer, "head": head}
     scores, real = scores_of_items(datasets, resolution, **how)
     adapter = adapt(model)
@@ -194,7 +193,7 @@ def faithfulness(
             batch_size=batch_size,
             show_progress=show_progress,
         )
-        chosen = _chosen(metrics, case)
+        names = _names(asked, case)
         error = error or ("signed" if case.of_classes else "absolute")
         rank_by = rank_by or ("value" if error == "signed" else "magnitude")
         operators = find_operators(operator, case.values, case.background)
@@ -203,7 +202,7 @@ def faithfulness(
         found = []
         for name, own in operators.items():
             check_padding(case, name, own, seed=seed)
-            found.append(measure(case, ranked, own, points, chosen=chosen, error=error, seed=seed))
+            found.append(measure(case, ranked, own, points, chosen=names, error=error, seed=seed))
     ds = _joined(found, list(operators) if isinstance(operator, list | tuple) else None)
     rows = [*map(str, scores["extractor"].values), *(["random"] if n_random else [])]
     ds = ds.assign_coords(extractor=rows, sample=scores["sample"].values, target=("sample", case.target.label))
@@ -225,7 +224,8 @@ def faithfulness(
     return build_table("faithfulness", _described(ds, case, ranked, points, error), options)
 
 
-def _chosen(metrics: Sequence[str] | None, case: Case) -> list[str]:
+def _names(metrics: list[str] | None, case: Case) -> list[str]:
+    """Return the metrics that were asked for, else all that hold for the outputs."""
     if metrics is None:
         return [name for name, metric in METRICS.items() if case.of_classes or not metric.classes]
     for name in metrics:
@@ -234,7 +234,7 @@ def _chosen(metrics: Sequence[str] | None, case: Case) -> list[str]:
                 f"{name} needs probabilities of classes, and the outputs are taken for numbers; use "
                 f"{METRICS[name].instead}, or say that they are classes: kind='probability' or kind='logit'"
             )
-    return list(metrics)
+    return metrics
 
 
 def _joined(found: list[dict[str, np.ndarray]], operators: list[str] | None) -> xr.Dataset:

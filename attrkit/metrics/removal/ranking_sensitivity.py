@@ -8,6 +8,7 @@ import xarray as xr
 
 from attrkit.checks import name_list
 from attrkit.errors import InputError
+from attrkit.metrics.items import chosen
 from attrkit.metrics.removal.curves import ratio
 from attrkit.metrics.removal.measures import METRICS
 from attrkit.metrics.statistics.ranks import kendall_w
@@ -68,17 +69,14 @@ def ranking_sensitivity(
             "this takes what faithfulness returns for several operators: faithfulness(..., operator=['zero', 'mean'])"
         )
     known = [name for name in METRICS if name in faith and set(faith[name].dims) == dims]
-    chosen = known if metrics is None else name_list(metrics, "metrics")
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not chosen:
-        raise InputError(f"metrics {unknown} have no value for each sample here; those that do are {known}")
+    names = chosen(metrics, dict.fromkeys(known))
     leave_out = name_list(leave_out, "leave_out")
     kept = [name for name in faith["extractor"].values.tolist() if name not in leave_out]
     if len(kept) < 2:
         raise InputError(f"extractors {kept} are left; an order needs two at least")
     faith = faith.sel(extractor=kept)
-    found = {name: _compared(faith[name]) for name in chosen}
-    ds = xr.concat(list(found.values()), xr.DataArray(chosen, dims="metric", name="metric"))
+    found = {name: _compared(faith[name]) for name in names}
+    ds = xr.concat(list(found.values()), xr.DataArray(names, dims="metric", name="metric"))
     ranks = ds["rank"].transpose("metric", "operator", "extractor").values
     best = np.where(np.isnan(ranks[..., 0]), "", np.array(kept)[ranks.argmin(axis=-1)])
     ds["best"] = (("metric", "operator"), best)

@@ -33,7 +33,7 @@ def infidelity(
     baseline: Any = None,
     n_samples: int = 100,
     kind: str | Mapping[str, str] | None = None,
-    normalize: bool = False,
+    normalise: bool = False,
     target: Any = None,
     attention: Any = None,
     explain: str | None = None,
@@ -68,7 +68,7 @@ def infidelity(
         What attributions are. Slopes, such as gradients, are multiplied with :math:`I`. Shares of the output, such as
         integrated gradients, and attention weights, are multiplied with :math:`I / (x - x')`, the share of the way to
         the baseline, as ``multiply_by_inputs`` of Captum says. By the units of each attribution if not given.
-    normalize : bool, default False
+    normalise : bool, default False
         Scale the attributions of each sample by what fits best, :math:`\beta = E[ab] / E[a^2]` with
         :math:`a = I^\top \Phi` and :math:`b = f(x) - f(x - I)`. Needed to compare attributions of other scales, such as
         attention weights.
@@ -89,7 +89,7 @@ def infidelity(
     -------
     Dataset
         ``infidelity`` of dims (extractor, sample), in units of the output squared, lower is better;
-        ``standard_error``, by which it is off for `n_samples`; with `normalize` the factor ``scale``;
+        ``standard_error``, by which it is off for `n_samples`; with `normalise` the factor ``scale``;
         ``output_change`` of dim sample, :math:`E[b^2]`, the infidelity of attributions that are 0; ``n_undefined`` of
         dim extractor, the samples without a real timestep, with attributions or outputs that are not finite.
 
@@ -109,7 +109,7 @@ def infidelity(
     True
     """
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
-    normalize = flag(normalize, "normalize")
+    normalise = flag(normalise, "normalise")
     name_of_perturbation, draw = find_perturbation(perturbation)
     datasets = as_datasets(results)
     scores, real = _read_each(datasets, attention)
@@ -147,7 +147,7 @@ def infidelity(
     after = np.take_along_axis(after, of_target[:, None], axis=1)[:, 0].reshape(len(x), n_samples)
     change = again.explained[:, None] - after.astype(np.float64)
     change[~real.any(axis=1)] = np.nan
-    table = {name: _infidelity(a.reshape(change.shape), change, normalize) for name, a in foretold.items()}
+    table = {name: _infidelity(a.reshape(change.shape), change, normalise) for name, a in foretold.items()}
     options = {
         "direction": "lower is better",
         "perturbation": name_of_perturbation,
@@ -156,10 +156,10 @@ def infidelity(
         "n_samples": n_samples,
         "baseline": again.baseline_text,
         "kind": ", ".join(f"{name}: {own}" for name, own in kinds.items()),
-        "normalize": str(normalize),
+        "normalise": str(normalise),
         "seed": seed,
     }
-    return build_table("infidelity", _as_result(table, change, again, normalize), options)
+    return build_table("infidelity", _as_result(table, change, again, normalise), options)
 
 
 def _read_each(datasets: Mapping[str, xr.Dataset], attention: Any) -> tuple[dict[str, xr.DataArray], np.ndarray]:
@@ -201,10 +201,10 @@ def _products(scores: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return np.asarray((scores * own).reshape(len(scores), -1).sum(axis=1))
 
 
-def _infidelity(foretold: np.ndarray, change: np.ndarray, normalize: bool) -> dict[str, np.ndarray]:
+def _infidelity(foretold: np.ndarray, change: np.ndarray, normalise: bool) -> dict[str, np.ndarray]:
     """Return the infidelity of each sample, for arrays of shape (sample, draw)."""
     scale = np.ones(len(change))
-    if normalize:
+    if normalise:
         squares = (foretold**2).sum(axis=1)
         # Attributions that foretell no change are best at any scale.
         scale = np.divide((foretold * change).sum(axis=1), squares, out=np.zeros_like(squares), where=squares != 0)
@@ -217,9 +217,9 @@ def _infidelity(foretold: np.ndarray, change: np.ndarray, normalize: bool) -> di
 
 
 def _as_result(
-    table: Mapping[str, Mapping[str, np.ndarray]], change: np.ndarray, again: Again, normalize: bool
+    table: Mapping[str, Mapping[str, np.ndarray]], change: np.ndarray, again: Again, normalise: bool
 ) -> xr.Dataset:
-    names = ["infidelity", "standard_error"] + ["scale"] * normalize
+    names = ["infidelity", "standard_error"] + ["scale"] * normalise
     arrays = {name: np.stack([own[name] for own in table.values()]) for name in names}
     undefined = ~np.isfinite(arrays["infidelity"])
     variables: dict[str, Any] = {

@@ -31,7 +31,7 @@ def max_sensitivity(
     unit: str = "std",
     n_samples: int = 10,
     norm: float = 2,
-    normalize: bool = True,
+    normalise: bool = True,
     attention: Any = None,
     seed: int = 0,
     **asked: Any,
@@ -55,7 +55,7 @@ def max_sensitivity(
         Noisy copies of each sample; each is explained anew by every method.
     norm : {2, 1, inf}, default 2
         Over all real timesteps and channels of a sample.
-    normalize : bool, default True
+    normalise : bool, default True
         Divide by the norm of the attribution itself. If false, the result has its units, and extractors do not compare.
     attention : optional
         How to reduce attention of queries by keys, as `attrkit.stack` takes it.
@@ -90,7 +90,7 @@ def max_sensitivity(
     if not is_number(norm) or norm not in NORMS:
         raise InputError(f"norm={norm!r} is not known; accepted are {', '.join(map(str, NORMS))}")
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
-    normalize = flag(normalize, "normalize")
+    normalise = flag(normalise, "normalise")
     adapter = adapt(model)
     explained = explain_inputs(adapter, inputs, asked.get("explain"))
     main = one_input(explained)
@@ -122,10 +122,10 @@ def max_sensitivity(
             own = laid_flat(np.abs(ds["prediction"].values - first[name]["prediction"].values))
             moved = np.maximum(moved, own.max(axis=1))
     sizes = {name: _norm(scores.values[0], real, norm) for name, (scores, _) in before.items()}
-    found = np.stack([_defined(sums[name], sizes[name], normalize) for name in first])
+    found = np.stack([_defined(sums[name], sizes[name], normalise) for name in first])
     found[:, 1] /= n_samples
     dims = ("extractor", "sample")
-    about = {"units": "1" if normalize else "that of the attribution"}
+    about = {"units": "1" if normalise else "that of the attribution"}
     result = xr.Dataset(
         {
             "max_sensitivity": (dims, found[:, 0], about),
@@ -142,7 +142,7 @@ def max_sensitivity(
         "noise": "uniform",
         "n_samples": n_samples,
         "norm": NORMS[norm],
-        "normalize": str(normalize),
+        "normalise": str(normalise),
         "seed": seed,
     }
     return build_table("max_sensitivity", result, options)
@@ -153,7 +153,7 @@ def _norm(values: np.ndarray, real: np.ndarray, norm: float) -> np.ndarray:
     return np.asarray(np.linalg.norm(laid_flat(keep_real(values, 0.0, real)), ord=norm, axis=1))
 
 
-def _defined(sums: np.ndarray, size: np.ndarray, normalize: bool) -> np.ndarray:
+def _defined(sums: np.ndarray, size: np.ndarray, normalise: bool) -> np.ndarray:
     """Return sensitivities, NaN where the attribution is 0 everywhere or is not finite."""
     known = (size > 0) & np.isfinite(sums).all(axis=0)
-    return np.divide(sums, size if normalize else 1, out=np.full_like(sums, np.nan), where=known)
+    return np.divide(sums, size if normalise else 1, out=np.full_like(sums, np.nan), where=known)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.checks import is_number
+from attrkit.checks import one_of, real_number
 from attrkit.errors import InputError
 from attrkit.inputs import read_array
 from attrkit.parts import keep_real
@@ -111,10 +111,8 @@ def noise_scale_of(size: Any, name: str, unit: str, x: np.ndarray, real: np.ndar
     x : ndarray of shape (sample, timestep[, channel])
     real : ndarray of bool of shape (sample, timestep)
     """
-    if not is_number(size) or not 0 < size < np.inf:
-        raise InputError(f"{name} must be a number above 0, got {size!r}")
-    if not isinstance(unit, str) or unit not in ("std", "input"):
-        raise InputError(f"unit={unit!r} is not known; accepted are 'std' and 'input'")
+    size = real_number(size, name, above=0)
+    one_of(unit, "unit", ("std", "input"))
     each = x[real].std(axis=0, dtype=np.float64) if unit == "std" and real.any() else np.float64(1)
     return keep_real(np.broadcast_to(size * each, x.shape), 0.0, real)
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import whole_number
-from attrkit.errors import InputError
+from attrkit.checks import real_number, whole_number
 from attrkit.schema import build_table, default_dims
 from attrkit.studies.attention.outputs import apart, measure_of
 from attrkit.studies.attention.weights import AttentionLayer, divergence_of_rows, mean_over_rows, read_layer
@@ -88,10 +87,10 @@ def adversarial_attention(
     >>> bool((found["output_change"] <= 0.05).all())
     True
     """
-    if not (isinstance(epsilon, int | float) and epsilon > 0):
-        raise InputError(f"epsilon must be a number above 0, how far the answer may move, got {epsilon!r}")
-    if not learning_rate > 0:
-        raise InputError(f"learning_rate must be above 0, got {learning_rate!r}")
+    epsilon, learning_rate = (
+        real_number(epsilon, "epsilon", above=0),
+        real_number(learning_rate, "learning_rate", above=0),
+    )
     n_starts = whole_number(n_starts, "n_starts", least=1)
     n_steps = whole_number(n_steps, "n_steps", least=1)
     seed = whole_number(seed, "seed", least=0)
@@ -102,7 +101,7 @@ def adversarial_attention(
     parts = []
     for first in range(0, len(own.weights), at_once):
         samples = np.arange(first, min(first + at_once, len(own.weights)))
-        search = _Search(own, samples, n_starts=n_starts, seed=seed, epsilon=float(epsilon), measure=measure)
+        search = _Search(own, samples, n_starts=n_starts, seed=seed, epsilon=epsilon, measure=measure)
         parts.append(search.climb(n_steps, learning_rate))
     weights, divergence, change = (np.concatenate(values) for values in zip(*parts, strict=True))
     dims = default_dims("attention", weights.ndim)
@@ -117,10 +116,10 @@ def adversarial_attention(
     )
     options = {
         "layer": own.path,
-        "epsilon": float(epsilon),
+        "epsilon": epsilon,
         "n_starts": n_starts,
         "n_steps": n_steps,
-        "learning_rate": float(learning_rate),
+        "learning_rate": learning_rate,
         "seed": seed,
     }
     return build_table("adversarial_attention", found, options)

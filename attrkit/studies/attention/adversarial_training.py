@@ -11,7 +11,7 @@ from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import Parameter, Reader
 from attrkit.attention import find_readers
 from attrkit.attention.impose import only_call
-from attrkit.checks import is_number, one_of, whole_number
+from attrkit.checks import one_of, real_number, whole_number
 from attrkit.errors import InputError, RefusedError
 from attrkit.metrics.draws import ONLY, generator
 from attrkit.metrics.randomisation.redrawn import DRAW_AS_FRESH, drawn_as_fresh
@@ -122,8 +122,7 @@ def adversarial_training(
     one_of(start, "start", STARTS)
     epochs, batch_size = whole_number(epochs, "epochs", least=1), whole_number(batch_size, "batch_size", least=1)
     seed = whole_number(seed, "seed", least=0)
-    if not is_number(learning_rate) or not learning_rate > 0:
-        raise InputError(f"learning_rate must be a number above 0, got {learning_rate!r}")
+    learning_rate = real_number(learning_rate, "learning_rate", above=0)
     if test is None and test_mask is not None:
         raise InputError("test_mask= is of the inputs that test= gives; leave it out, or give both")
     if test is None and on_train:
@@ -141,7 +140,7 @@ def adversarial_training(
     with own.asked.left_as_found(), own.asked.state_kept(), progress as bar:
         for penalty in penalties:
             training = _Training(own, first, penalty=penalty, batch_size=batch_size)
-            losses.append(training.run(epochs, float(learning_rate), seed, bar))
+            losses.append(training.run(epochs, learning_rate, seed, bar))
             report = _report(held_out)
             if on_train:
                 report["train_attention"] = _adversary_of(own)[1].rename(sample="train_sample")
@@ -159,7 +158,7 @@ def adversarial_training(
         "draw": DRAW_AS_FRESH if start == "fresh" else "the base's parameters, moved by 0.01 of their size",
         "reported_on": "the inputs trained on" if test is None else "other inputs",
         "epochs": epochs,
-        "learning_rate": float(learning_rate),
+        "learning_rate": learning_rate,
         "batch_size": batch_size,
         "seed": seed,
     }

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.attention.reduce import reduce_attention
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import real_number, whole_number
 from attrkit.errors import AttrkitWarning, InputError
 from attrkit.inputs import read_array
 from attrkit.metrics.held_out import check_one_kind, read_seeds, read_split, score_name
@@ -113,8 +113,7 @@ def diagnostic(
     numbers = read_seeds(seeds)
     n_hidden = whole_number(n_hidden, "n_hidden", least=1)
     max_iterations = whole_number(max_iterations, "max_iterations", least=1)
-    if not (is_number(penalty) and 0 <= penalty < np.inf):
-        raise InputError(f"penalty must be a number, 0 or more, got {penalty!r}")
+    penalty = real_number(penalty, "penalty", least=0)
     taken = sorted(set(attention) & set(OWN))
     if taken:
         raise InputError(f"attention has the names {taken}, which are those of the weights that are added")
@@ -156,7 +155,7 @@ def diagnostic(
         if not kept.any():
             raise InputError(f"attention {list(pairs)[at]!r} has no weight on a real timestep of any training sample")
         start = initial(task.x.shape[2], n_hidden, n_outputs, seed, own_weights=on_train is None)
-        fitted, converged[at, i] = fit(start, task, penalty=float(penalty), max_iterations=max_iterations)
+        fitted, converged[at, i] = fit(start, task, penalty=penalty, max_iterations=max_iterations)
         losses[at, i] = loss_of(fitted, task)
         asked, defined = scale.task(held_out, on_test)
         prediction[at, i, defined] = scale.undone(outputs_of(fitted, asked))
@@ -191,7 +190,7 @@ def diagnostic(
     options = {
         **{f"attention_{key}": str(value) for key, value in how.items() if value is not None},
         "n_hidden": n_hidden,
-        "penalty": float(penalty),
+        "penalty": penalty,
         "max_iterations": max_iterations,
         "n_not_converged": int((~converged).sum()),
         "seconds": round(time.perf_counter() - started, 3),
