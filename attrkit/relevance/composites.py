@@ -118,6 +118,6 @@ def composite_of(
         composite = replace(composite, epsilon=epsilon, kernel=kernel)
     if isinstance(input_rule, str):
         rules: dict[str, KernelRule] = {"flat": Flat(), "w_square": WSquare(), "z_box": ZBox(*bounds)}
-        one_of(input_rule, "input_rule", tuple(rules))
+        one_of(input_rule, "input_rule", INPUT_RULES)
         input_rule = rules[input_rule]
     return composite if input_rule is None else replace(composite, first=input_rule)

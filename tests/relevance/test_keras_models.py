@@ -332,7 +332,7 @@ def test_rules_of_the_first_layer(keras, x):
     ("options", "message"),
     [
         ({"composite": "aras"}, "unknown composite 'aras'; known are arras"),
-        ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon=nan is not accepted"),
+        ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon must be a number, 0 or more, got nan"),
         ({"epsilon": -1}, "epsilon must be a number, 0 or more, got -1"),
         ({"input_rule": "round"}, "input_rule='round' is not known"),
         ({"baseline": 1.0}, "lrp has no baseline"),
