@@ -117,7 +117,7 @@ def composite_of(
             kernel = replace(kernel, epsilon=epsilon)
         composite = replace(composite, epsilon=epsilon, kernel=kernel)
     if isinstance(input_rule, str):
-        rules: dict[str, KernelRule] = {"flat": Flat(), "w_square": WSquare(), "z_box": ZBox(*bounds)}
         one_of(input_rule, "input_rule", INPUT_RULES)
+        rules: dict[str, KernelRule] = {"flat": Flat(), "w_square": WSquare(), "z_box": ZBox(*bounds)}
         input_rule = rules[input_rule]
     return composite if input_rule is None else replace(composite, first=input_rule)

@@ -6,7 +6,7 @@ import xarray as xr
 
 import attrkit
 from attrkit.errors import CompletenessWarning, ForwardMismatchError, InputError, RefusedError
-from attrkit.relevance import COMPOSITES, Composite, Epsilon, Gamma, passes
+from attrkit.relevance import COMPOSITES, AlphaBeta, Composite, Epsilon, Gamma, ZBox, passes
 from tests.relevance.common import with_biases
 
 STEPS, CHANNELS = 12, 3
@@ -326,6 +326,20 @@ def test_rules_of_the_first_layer(keras, x):
     behind = of_layers(keras, layers.LSTM(4), layers.Dense(1))
     with pytest.raises(RefusedError, match="called with the model's input"):
         lrp(behind, x, input_rule="flat")
+
+
+def test_rules_that_would_not_keep_relevance_are_refused():
+    for rule, options, message in (
+        (AlphaBeta, {"alpha": 2, "beta": 2}, "alpha=2 and beta=2 came; their difference must be 1"),
+        (AlphaBeta, {"bias": "half"}, "bias='half' is not known; accepted are 'split', 'innvestigate', 'ignore'"),
+        (AlphaBeta, {"alpha": 0, "beta": -1}, "beta must be a number, 0 or more, got -1"),
+        (Epsilon, {"epsilon": -1e-3}, "epsilon must be a number, 0 or more"),
+        (Gamma, {"gamma": "much"}, "gamma must be a number, 0 or more, got 'much'"),
+        (ZBox, {"low": 0, "high": float("inf")}, "high must be a number, got inf"),
+        (ZBox, {"low": 1, "high": 0}, "low=1 and high=0 came; accepted is a low no larger than high"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rule(**options)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,11 @@ def rank_stability(
     MissingDependencyError
         If scipy is not installed.
 
+    Notes
+    -----
+    Kendall's W is corrected for ties (Kendall and Smith 1939, doi:10.1214/aoms/1177732186). Friedman's test and
+    Nemenyi's critical difference are those of Demšar (2006, https://jmlr.org/papers/v7/demsar06a.html, section 3.2.2).
+
     Examples
     --------
     >>> from attrkit.metrics import rank_stability
