@@ -207,6 +207,12 @@ def test_every_public_function_says_what_it_takes_gives_and_raises(name):
     assert ">>> " in found["Examples"]
 
 
+def test_what_is_loaded_later_is_listed_too():
+    listed = dir(attrkit)
+    assert {"extract", "plot", "metrics", "study", "studies", "datasets", "study_output"} <= set(listed)
+    assert all(hasattr(attrkit, name) for name in listed)
+
+
 def test_the_names_that_are_fixed_are_there():
     fixed = {"extract", "compare", "layer_outputs", "stack", "from_arrays", "save", "load", "load_model"}
     assert fixed <= set(PUBLIC)

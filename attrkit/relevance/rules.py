@@ -83,9 +83,7 @@ class AlphaBeta:
         for name in ("alpha", "beta", "epsilon"):
             real_number(getattr(self, name), name, least=0)
         if not np.isclose(self.alpha - self.beta, 1):
-            raise InputError(
-                f"alpha={self.alpha!r} and beta={self.beta!r} came; accepted are two whose difference is 1"
-            )
+            raise InputError(f"alpha={self.alpha!r} and beta={self.beta!r} came; their difference must be 1")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
