@@ -186,7 +186,7 @@ def build(
     return ds
 
 
-def build_table(metric: str, ds: xr.Dataset, attrs: Mapping[str, str | int | float] | None = None) -> xr.Dataset:
+def build_table(metric: str, ds: xr.Dataset, attrs: Mapping[str, Any] | None = None) -> xr.Dataset:
     """Make what a metric has measured a dataset of the schema, so that it can be saved and loaded.
 
     Parameters

@@ -42,6 +42,8 @@ def check_one_kind(train: np.ndarray, test: np.ndarray) -> None:
 
 def read_seeds(seeds: Sequence[int]) -> list[int]:
     """Return seeds, each once and one at least."""
+    if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str):
+        raise InputError(f"seeds={seeds!r}; accepted is a list of whole numbers")
     found = [whole_number(one, "seeds", least=0) for one in seeds]
     if not found or len(set(found)) < len(found):
         raise InputError(f"seeds={seeds!r}; give one at least, each once")

@@ -51,13 +51,32 @@ def read_points(shares: Sequence[float], n_removed: Sequence[int] | None = None)
         if len(counts) < 2:
             raise InputError(f"n_removed={n_removed!r} removes nothing; give one number of 1 or more")
         return Points("n_removed", counts)
+    given = read_shares(shares, "numbers from 0 to 1, one of them between the two")
+    inner = given[(given > 0) & (given < 1)]
+    if not len(inner):
+        raise InputError(f"shares={short(shares)}; accepted are numbers from 0 to 1, one of them between the two")
+    return Points("share", np.array([0.0, *inner, 1.0]))
+
+
+def read_shares(shares: Any, accepted: str) -> np.ndarray:
+    """Return shares from 0 to 1 in their order, each once; refuse other numbers, and what is none.
+
+    Examples
+    --------
+    >>> read_shares([0.5, 0.1, 0.5], "numbers from 0 to 1")
+    array([0.1, 0.5])
+    >>> read_shares("all", "numbers from 0 to 1")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: shares='all'; accepted are numbers from 0 to 1
+    """
     try:
-        given = np.unique(np.array([0.0, *shares, 1.0], float))
+        found = np.unique(np.array([*shares], float))
     except Exception as err:  # An object's own conversion may raise anything.
-        raise InputError(f"shares={short(shares)}; accepted are numbers from 0 to 1: {err}") from err
-    if not ((given >= 0) & (given <= 1)).all() or len(given) < 3:
-        raise InputError(f"shares={shares!r}; accepted are numbers from 0 to 1, one of them between the two")
-    return Points("share", given)
+        raise InputError(f"shares={short(shares)}; accepted are {accepted}") from err
+    if not ((found >= 0) & (found <= 1)).all():
+        raise InputError(f"shares={short(shares)}; accepted are {accepted}")
+    return found
 
 
 def area(curve: np.ndarray, counts: np.ndarray) -> np.ndarray:

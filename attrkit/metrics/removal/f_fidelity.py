@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from attrkit.metrics.removal.case import (
     read_case,
     scores_of_items,
 )
-from attrkit.metrics.removal.curves import Points, ratio
+from attrkit.metrics.removal.curves import Points, ratio, read_shares
 from attrkit.metrics.removal.operators import Operator, find_operators, make_background, replaced
 from attrkit.metrics.removal.removed import Ranked, check_padding, chunks, remove
 from attrkit.schema import build_table
@@ -218,12 +219,10 @@ def f_fidelity(
 
 
 def _read_shares(shares: Sequence[float]) -> np.ndarray:
-    try:
-        found = np.unique(np.asarray(shares, float))
-    except (TypeError, ValueError) as err:
-        raise InputError(f"shares={shares!r}; accepted are numbers between 0 and 1, one at least") from err
-    if not len(found) or not ((found > 0) & (found < 1)).all():
-        raise InputError(f"shares={shares!r}; accepted are numbers between 0 and 1, one at least")
+    accepted = "numbers between 0 and 1, one at least"
+    found = read_shares(shares, accepted)
+    if not len(found) or found[0] == 0 or found[-1] == 1:
+        raise InputError(f"shares={short(shares)}; accepted are {accepted}")
     return found
 
 

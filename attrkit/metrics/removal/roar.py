@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from attrkit.errors import InputError
 from attrkit.metrics.draws import OPERATOR, generator
 from attrkit.metrics.held_out import check_one_kind, predictions_of, read_seeds, read_split, score_name, scores_of
 from attrkit.metrics.removal.case import RANK_BY, how_recorded, scores_of_items
-from attrkit.metrics.removal.curves import Points
+from attrkit.metrics.removal.curves import Points, read_shares
 from attrkit.metrics.removal.operators import Background, Operator, find_operators, make_background, replaced
 from attrkit.metrics.removal.removed import Ranked
 from attrkit.progress import with_progress
@@ -120,7 +121,12 @@ def roar(
     if isinstance(operator, list | tuple):
         raise InputError(f"operator={operator!r}; one is accepted here: every further one trains all models again")
     how = {"channels": channels, "attention": attention, "layer": layer, "head": head}
-    results = [results_of(split[0]) for split in (train, test)] if callable(results_of) else list(results_of)
+    if not callable(results_of) and not (isinstance(results_of, tuple | list) and len(results_of) == 2):
+        raise InputError(
+            f"results_of is a {type(results_of).__name__}; accepted are a function of inputs, or results for train and "
+            "those for test"
+        )
+    results = (results_of, results_of) if callable(results_of) else results_of
     fit, held_out = (
         _read_split(
             *(which, split, own),
@@ -185,10 +191,11 @@ def roar(
 
 
 def _read_shares(shares: Sequence[float]) -> Points:
-    found = np.unique(np.array([0.0, *shares], float))
-    if len(found) < 2 or not ((found >= 0) & (found <= 1)).all():
-        raise InputError(f"shares={shares!r}; accepted are numbers above 0 and up to 1, one at least")
-    return Points("share", found)
+    accepted = "numbers above 0 and up to 1, one at least"
+    found = read_shares(shares, accepted)
+    if not (found > 0).any():
+        raise InputError(f"shares={short(shares)}; accepted are {accepted}")
+    return Points("share", np.unique([0.0, *found]))
 
 
 @dataclass(frozen=True)
@@ -221,14 +228,15 @@ def _read_split(
     name: str, split: Any, results: Any, *, resolution: str, rank_by: str, n_random: int, seed: int, **how: Any
 ) -> _Split:
     array, labels = read_split(name, split)
-    scores, mask = scores_of_items(as_datasets(results), resolution, **how)
+    found = results(split[0]) if callable(results) else results
+    scores, mask = scores_of_items(as_datasets(found), resolution, **how)
     real = mask.values & (array["mask"].values if "mask" in array.coords else True)
     width = array.shape[2] if array.ndim == 3 and resolution == "cell" else 1
     items = np.repeat(real, width, axis=1)
     if mask.shape != array.shape[:2] or items.shape != scores.shape[1:]:
         raise InputError(f"the results for {name} have sizes {dict(scores.sizes)}, its inputs {dict(array.sizes)}")
-    found = np.abs(scores.values) if rank_by == "magnitude" else scores.values
-    ranked = Ranked(found, items, seed=seed, n_random=n_random)
+    values = np.abs(scores.values) if rank_by == "magnitude" else scores.values
+    ranked = Ranked(values, items, seed=seed, n_random=n_random)
     places = ranked.places(np.arange(len(array)))
     names = [str(one) for one in scores["extractor"].values]
     return _Split(array.values, labels, real, array["sample"].values, names, ranked, places, seed)

@@ -84,7 +84,7 @@ def permute_attention(
     found = own.model.predict(rows).reshape(count, n_permutations, -1)
     measure = measure_of(own.prediction)
     change = apart(found, own.prediction[:, None], measure)
-    found = xr.Dataset(
+    table = xr.Dataset(
         {
             "output_change": (("sample", "permutation"), change, {"long_name": measure}),
             "median_output_change": ("sample", np.median(change, axis=1), {"long_name": f"median {measure}"}),
@@ -93,7 +93,7 @@ def permute_attention(
         coords={"sample": own.labels},
     )
     options = {"layer": own.path, "n_permutations": n_permutations, "seed": seed}
-    return build_table("permute_attention", found, options)
+    return build_table("permute_attention", table, options)
 
 
 def _shuffle(weights: np.ndarray, real: np.ndarray, seed: int, sample: int, number: int) -> np.ndarray:
