@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import real_number, whole_number
+from attrkit.checks import real_number, some_of, whole_number
 from attrkit.errors import CompletenessWarning, InputError
 from attrkit.extract import extract
 from attrkit.methods.integrated_gradients import TOLERANCE
@@ -72,9 +72,7 @@ def convergence(
     steps = [whole_number(n, "n_steps", least=1) for n in n_steps] if isinstance(n_steps, Sequence) else []
     if len(steps) < 2 or steps != sorted(set(steps)):
         raise InputError(f"n_steps={n_steps!r}; accepted are two or more whole numbers that rise, such as {N_STEPS}")
-    rules = [quadrature] if isinstance(quadrature, str) else list(quadrature)
-    if not rules or len(set(rules)) < len(rules):
-        raise InputError(f"quadrature={quadrature!r}; accepted are one or more of {', '.join(QUADRATURES)}, once each")
+    rules = some_of(quadrature, "quadrature", QUADRATURES)
     tolerance = real_number(tolerance, "tolerance", above=0)
     if asked.get("embedding_reduction", "sum") not in ("sum", "auto", None):
         raise InputError(

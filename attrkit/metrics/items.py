@@ -1,13 +1,11 @@
 """Samples of one length together, without their padding: what is not there is in no sum, no rank and no curve."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-
-from attrkit.errors import InputError
 
 # Numbers that are worked on at once; more is no faster, and leaves the caches of the processor.
 _AT_ONCE = 2**19
@@ -45,17 +43,6 @@ def by_length(scores: xr.DataArray, real: xr.DataArray, *, share: int = 1) -> It
             samples = alike[start : start + n_samples]
             kept = np.nonzero(mask[samples])[1].reshape(samples.size, length)
             yield Group(samples, kept, np.ascontiguousarray(values[:, samples[:, None], kept].swapaxes(0, 1)))
-
-
-def chosen(metrics: Any, known: Mapping[str, Any]) -> list[str]:
-    """Return the metrics that were asked for, all that are known for None, or refuse what is not known."""
-    if metrics is None:
-        return list(known)
-    names = [metrics] if isinstance(metrics, str) else list(metrics) if isinstance(metrics, Sequence) else []
-    wrong = [name for name in names if not isinstance(name, str) or name not in known]
-    if wrong or not names:
-        raise InputError(f"metrics={metrics!r} is not known; accepted are some of {', '.join(map(repr, known))}")
-    return list(dict.fromkeys(names))
 
 
 def options_text(options: Mapping[str, Any]) -> dict[str, str]:

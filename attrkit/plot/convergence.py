@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from attrkit.checks import some_of
 from attrkit.errors import InputError
 from attrkit.plot.data import only_dims, pick
 from attrkit.plot.labels import count, text
@@ -80,9 +81,7 @@ def convergence(
     if not isinstance(data, xr.Dataset) or not set(MEASURES) <= set(data.data_vars):
         held = f"with {sorted(map(str, data.data_vars))}" if isinstance(data, xr.Dataset) else ""
         raise InputError(f"got a {type(data).__name__} {held}; accepted is what attrkit.metrics.convergence returns")
-    asked = [measures] if isinstance(measures, str) else list(measures)
-    if not asked or any(name not in MEASURES for name in asked):
-        raise InputError(f"measures={measures!r}; accepted are {', '.join(MEASURES)}")
+    asked = some_of(measures, "measures", MEASURES)
     if "quadrature" not in data.dims:
         data = data.expand_dims(quadrature=[str(data.attrs["quadratures"])])
     total = data.sizes["sample"]

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from attrkit.checks import one_of
+from attrkit.checks import one_of, some_of
 from attrkit.errors import InputError
 from attrkit.metrics import interval
 from attrkit.plot.data import Data, datasets, one_value_a_step
@@ -149,12 +149,10 @@ def _asked(profiles: str | Sequence[str] | None, arrays: Mapping[str, xr.DataArr
     resolved = any(map(_resolves, arrays.values()))
     if profiles is None:
         return list(PROFILES) if resolved else ["timestep"]
-    asked = [profiles] if isinstance(profiles, str) else list(profiles)
-    if not asked or any(name not in PROFILES for name in asked):
-        raise InputError(f"profiles={profiles!r}; accepted are {', '.join(map(repr, PROFILES))}")
+    asked = some_of(profiles, "profiles", PROFILES)
     if "channel" in asked and not resolved:
         raise InputError(f"no channels to draw: {', '.join(arrays)} tell timesteps apart only; accepted is 'timestep'")
-    return list(dict.fromkeys(asked))
+    return asked
 
 
 def _normalised(array: xr.DataArray, cases: tuple[str, ...], *, normalise: str, signed: bool) -> xr.DataArray:

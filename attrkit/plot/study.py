@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attrkit.checks import some_of
 from attrkit.errors import InputError
 from attrkit.studies.summaries.attention_tests import predicted_class
 
@@ -61,17 +62,13 @@ def classes_of(data: Any, ds: xr.Dataset) -> xr.DataArray | None:
     return None
 
 
-def some_of(ds: xr.Dataset, wanted: Any, defined: xr.DataArray) -> list[str]:
+def extractors_of(ds: xr.Dataset, wanted: Any, defined: xr.DataArray) -> list[str]:
     """Return the extractors to draw: those asked for, or those with a number anywhere."""
     names = [str(name) for name in ds["extractor"].values]
     if wanted is None:
         others = [dim for dim in defined.dims if dim != "extractor"]
         return [name for name, there in zip(names, defined.any(others).values, strict=True) if there]
-    given = [wanted] if isinstance(wanted, str) else list(wanted)
-    missing = [name for name in given if name not in names]
-    if missing or not given:
-        raise InputError(f"unknown extractors {missing}; accepted are {', '.join(names)}")
-    return given
+    return some_of(wanted, "extractors", names)
 
 
 def seeds_in(ds: xr.Dataset | xr.DataArray) -> str:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import flag, whole_number
+from attrkit.checks import flag, some_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError
 from attrkit.metrics.comparison.similarity import Items, compare, describe, varies
-from attrkit.metrics.items import by_length, chosen, options_text
+from attrkit.metrics.items import by_length, options_text
 from attrkit.metrics.scores import read_scores
 from attrkit.schema import build_table
 
@@ -223,7 +223,7 @@ def _read_options(metrics: Any, k: Any, absolute: Any, n_random: Any, seed: Any)
     if share and not 0 < k <= 1:
         raise InputError(f"k must be a whole number, 1 or more, or a share of the items above 0.0 up to 1.0, got {k!r}")
     return _Options(
-        chosen(metrics, _METRICS),
+        list(_METRICS) if metrics is None else some_of(metrics, "metrics", _METRICS),
         float(k) if share else whole_number(k, "k", least=1),
         flag(absolute, "absolute"),
         whole_number(n_random, "n_random", least=0),

@@ -8,10 +8,9 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import one_of, whole_number
+from attrkit.checks import one_of, some_of, whole_number
 from attrkit.collect import as_datasets
 from attrkit.errors import InputError, RefusedError
-from attrkit.metrics.items import chosen
 from attrkit.metrics.removal.case import (
     RANK_BY,
     Case,
@@ -178,7 +177,7 @@ def faithfulness(
     if n_random and "random" in datasets:
         raise InputError("an extractor is named 'random', as the random rankings are; rename it, or pass n_random=0")
     points = read_points(shares, n_removed)
-    asked = None if metrics is None else chosen(metrics, METRICS)
+    asked = None if metrics is None else some_of(metrics, "metrics", METRICS)
     how = {"channels": channels, "attention": attention, "layer": layer, "head": head}
     scores, real = scores_of_items(datasets, resolution, **how)
     adapter = adapt(model)

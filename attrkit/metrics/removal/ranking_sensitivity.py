@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import name_list
+from attrkit.checks import name_list, some_of
 from attrkit.errors import InputError
-from attrkit.metrics.items import chosen
 from attrkit.metrics.removal.curves import ratio
 from attrkit.metrics.removal.measures import METRICS
 from attrkit.metrics.statistics.ranks import kendall_w
@@ -69,7 +68,7 @@ def ranking_sensitivity(
             "this takes what faithfulness returns for several operators: faithfulness(..., operator=['zero', 'mean'])"
         )
     known = [name for name in METRICS if name in faith and set(faith[name].dims) == dims]
-    names = chosen(metrics, dict.fromkeys(known))
+    names = known if metrics is None else some_of(metrics, "metrics", known)
     leave_out = name_list(leave_out, "leave_out")
     kept = [name for name in faith["extractor"].values.tolist() if name not in leave_out]
     if len(kept) < 2:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import flag
+from attrkit.checks import flag, some_of
 from attrkit.errors import InputError
 from attrkit.inputs import read_array
-from attrkit.metrics.items import Group, by_length, chosen, options_text
+from attrkit.metrics.items import Group, by_length, options_text
 from attrkit.metrics.scores import read_scores
 from attrkit.metrics.truth import salient_curves
 from attrkit.schema import build_table
@@ -126,7 +126,7 @@ def ground_truth(
     >>> attrkit.metrics.ground_truth(tree, salient)["auprc"].mean("sample").round(2).values
     array([1. , 0.1])
     """
-    names = chosen(metrics, _METRICS)
+    names = list(_METRICS) if metrics is None else some_of(metrics, "metrics", _METRICS)
     absolute = flag(absolute, "absolute")
     if not (scale is None or (isinstance(scale, str) and scale == "min_max")):
         raise InputError(f"scale={scale!r} is not known; accepted are 'min_max' and None")

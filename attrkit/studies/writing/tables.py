@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from attrkit.checks import some_of
 from attrkit.errors import InputError
 from attrkit.studies.summaries import agreement as of_agreement
 from attrkit.studies.summaries import attention_tests, course
@@ -100,12 +101,11 @@ def write_tables(tree: xr.DataTree, folder: str | Path, *, formats: Sequence[str
     >>> "agreement.csv" in {file.name for file in files}
     True
     """
-    if isinstance(formats, str) or not formats or any(kind not in FORMATS for kind in formats):
-        raise InputError(f"formats={formats!r}; accepted is a list of {', '.join(FORMATS)}")
+    kinds = some_of(formats, "formats", FORMATS)
     found = tables(tree)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    return [write_table(frame, target / f"{name}.{kind}") for name, frame in found.items() for kind in formats]
+    return [write_table(frame, target / f"{name}.{kind}") for name, frame in found.items() for kind in kinds]
 
 
 def check_study(tree: xr.DataTree) -> None:
