@@ -61,6 +61,16 @@ class Case:
     asked : Asked
         What is the same for all seeds: ``train``, ``test`` and ``explained`` data, the ``factory``, ``how`` results are
         brought to one shape.
+
+    Examples
+    --------
+    A test of one's own takes a case, and returns a table of its samples:
+
+    >>> def sureness(case):
+    ...     outputs = case.model.predict(case.inputs.values)
+    ...     labels = {"sample": case.inputs["sample"].values}
+    ...     return xr.Dataset({"largest": ("sample", outputs.max(axis=1))}, coords=labels)
+    >>> asked = {"tests": {"agreement": {}, "sureness": sureness}}  # of attrkit.study
     """
 
     load: Callable[[], Adapter]
