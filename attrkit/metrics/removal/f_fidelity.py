@@ -174,30 +174,8 @@ def f_fidelity(
         )
         found = _drawn(case, ranked, put, counts, probability, n_draws=n_draws, seed=seed)
     extractors = [*map(str, scores["extractor"].values), *(["random"] if n_random else [])]
-    ds = xr.Dataset(
-        {
-            **{name: (("extractor", "sample", "share"), values) for name, values in found.items()},
-            "removal_plus": (("sample", "share"), probability[0]),
-            "removal_minus": (("sample", "share"), probability[1]),
-            "undefined": (("extractor", "sample"), ~np.isfinite(found["f_fidelity_plus"]).all(axis=2)),
-            "items": ("sample", totals),
-        },
-        coords={
-            "extractor": extractors,
-            "sample": scores["sample"].values,
-            "share": sizes,
-            "target": ("sample", case.target.label),
-        },
-    )
-    texts = {
-        "f_fidelity_plus": ("loss without parts of the first items", "higher is better"),
-        "f_fidelity_minus": ("loss without parts of the other items", "lower is better"),
-        "kept_plus": ("share of draws that keep the class, without parts of the first items", "lower is better"),
-        "kept_minus": ("share of draws that keep the class, without parts of the other items", "higher is better"),
-    }
-    for key, (text, direction) in texts.items():
-        if key in ds:
-            ds[key].attrs = {"long_name": text, "direction": direction}
+    coords = {"extractor": extractors, "sample": scores["sample"].values, "share": sizes}
+    ds = _described(found, probability, totals, coords | {"target": ("sample", case.target.label)})
     options = {
         **case.model.describe(),
         "fine_tuned": "in this call" if fine_tune is not None else "by the caller, not checked",
@@ -216,6 +194,32 @@ def f_fidelity(
         "seconds": round(time.perf_counter() - started, 3),
     }
     return build_table("f_fidelity", ds, options)
+
+
+def _described(
+    found: dict[str, np.ndarray], probability: np.ndarray, totals: np.ndarray, coords: dict[str, Any]
+) -> xr.Dataset:
+    """Name what was found, of shape (extractor, sample, share), with the words that readers need."""
+    ds = xr.Dataset(
+        {
+            **{name: (("extractor", "sample", "share"), values) for name, values in found.items()},
+            "removal_plus": (("sample", "share"), probability[0]),
+            "removal_minus": (("sample", "share"), probability[1]),
+            "undefined": (("extractor", "sample"), ~np.isfinite(found["f_fidelity_plus"]).all(axis=2)),
+            "items": ("sample", totals),
+        },
+        coords=coords,
+    )
+    texts = {
+        "f_fidelity_plus": ("loss without parts of the first items", "higher is better"),
+        "f_fidelity_minus": ("loss without parts of the other items", "lower is better"),
+        "kept_plus": ("share of draws that keep the class, without parts of the first items", "lower is better"),
+        "kept_minus": ("share of draws that keep the class, without parts of the other items", "higher is better"),
+    }
+    for key, (text, direction) in texts.items():
+        if key in ds:
+            ds[key].attrs = {"long_name": text, "direction": direction}
+    return ds
 
 
 def _read_shares(shares: Sequence[float]) -> np.ndarray:

@@ -114,6 +114,8 @@ def diagnostic(
     n_hidden = whole_number(n_hidden, "n_hidden", least=1)
     max_iterations = whole_number(max_iterations, "max_iterations", least=1)
     penalty = real_number(penalty, "penalty", least=0)
+    if not isinstance(attention, Mapping):
+        raise InputError(f"attention is a {type(attention).__name__}; accepted is a mapping of names to weights")
     taken = sorted(set(attention) & set(OWN))
     if taken:
         raise InputError(f"attention has the names {taken}, which are those of the weights that are added")
@@ -130,18 +132,7 @@ def diagnostic(
         )
     scale = _Scale.of(known)
     how = {"how": reduce, "layer": layer, "head": head}
-    pairs: dict[str, tuple[np.ndarray | None, np.ndarray | None]] = {}
-    for name, pair in attention.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise InputError(
-                f"attention {name!r} is a {type(pair).__name__}; accepted is a tuple of two, for train and for test"
-            )
-        read = [
-            _weights(f"attention {name!r}", one, side, how) for one, side in zip(pair, (known, held_out), strict=True)
-        ]
-        pairs[str(name)] = (read[0], read[1])
-    pairs |= {"uniform": (_evenly(known.real), _evenly(held_out.real)), "learned": (None, None)}
-
+    pairs = _read_pairs(attention, known, held_out, how)
     shape = (len(pairs), len(numbers), len(held_out.x))
     n_outputs = scale.targets(known.labels).shape[1]
     prediction, losses = np.full((*shape, n_outputs), np.nan), np.empty(shape[:2])
@@ -196,6 +187,26 @@ def diagnostic(
         "seconds": round(time.perf_counter() - started, 3),
     }
     return build_table("diagnostic", found, options)
+
+
+_Weights = np.ndarray | None
+
+
+def _read_pairs(
+    attention: Mapping[str, Any], known: "_Data", held_out: "_Data", how: dict[str, Any]
+) -> dict[str, tuple[_Weights, _Weights]]:
+    """Return weights by name, for train and for test, with those that are added; None where the model has its own."""
+    pairs: dict[str, tuple[_Weights, _Weights]] = {}
+    for name, pair in attention.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(
+                f"attention {name!r} is a {type(pair).__name__}; accepted is a tuple of two, for train and for test"
+            )
+        first, second = (
+            _weights(f"attention {name!r}", one, side, how) for one, side in zip(pair, (known, held_out), strict=True)
+        )
+        pairs[str(name)] = first, second
+    return pairs | {"uniform": (_evenly(known.real), _evenly(held_out.real)), "learned": (None, None)}
 
 
 @dataclass(frozen=True)
