@@ -37,10 +37,17 @@ if TYPE_CHECKING:
 __version__ = _installed_version("attrkit")
 
 
+# matplotlib is loaded with the first plot, not with attrkit; so is what the others need.
+_LATER = ("datasets", "metrics", "plot", "studies", "study", "study_output")
+
+
 def __getattr__(name: str) -> _Any:
-    # matplotlib is loaded with the first plot, not with attrkit; so is what the others need.
-    if name in ("datasets", "metrics", "plot", "studies", "study_output"):
-        return _import_module(f"attrkit.{name}")
     if name == "study":
         return _import_module("attrkit.studies").study
+    if name in _LATER:
+        return _import_module(f"attrkit.{name}")
     raise AttributeError(f"module 'attrkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -1,7 +1,7 @@
 """Checks of plain options, in one wording."""
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from reprlib import repr as short
 from typing import Any
 
@@ -59,6 +59,47 @@ def name_list(value: Any, name: str) -> list[str]:
     if not isinstance(given, list | tuple | dict) or not all(isinstance(one, str) for one in given):
         raise InputError(f"{name}={short(value)} came; accepted are a name, or a list of names")
     return list(given)
+
+
+def some_of(value: Any, name: str, accepted: Iterable[str]) -> list[str]:
+    """Return a name, or a sequence of names, of those accepted, each once; refuse others, and none at all.
+
+    Examples
+    --------
+    >>> some_of("csv", "formats", ("csv", "md"))
+    ['csv']
+    >>> some_of(["csv", "xls"], "formats", ("csv", "md"))
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: formats=['csv', 'xls'] is not known; accepted are some of 'csv', 'md'
+    """
+    names, known = name_list(value, name), list(accepted)
+    if not names or any(one not in known for one in names):
+        raise InputError(f"{name}={value!r} is not known; accepted are some of {', '.join(map(repr, known))}")
+    return list(dict.fromkeys(names))
+
+
+def real_number(
+    value: Any, name: str, *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> float:
+    """Return a finite number within its bounds, or refuse it.
+
+    Examples
+    --------
+    >>> real_number(0.5, "max_share", above=0, most=1)
+    0.5
+    >>> real_number(float("nan"), "tolerance", above=0)
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.InputError: tolerance must be a number above 0, got nan
+    """
+    fits = is_number(value) and np.isfinite(value)
+    fits = fits and (above is None or value > above) and (least is None or value >= least)
+    if not (fits and (most is None or value <= most)):
+        start = f" above {above}" if above is not None else f", {least} or more" if least is not None else ""
+        end = "" if most is None else f" and up to {most}"
+        raise InputError(f"{name} must be a number{start}{end}, got {value!r}")
+    return float(value)
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:

@@ -196,14 +196,14 @@ def study(
     Runs the code that CONFIG names as its factory: run only what you trust. The same command goes on where it was
     stopped.
     """
-    from attrkit.studies._table_files import needed
-    from attrkit.studies.study import study as run_study
+    from attrkit.packages import needed
+    from attrkit.studies import study as run_study
     from attrkit.study_config import read_config
     from attrkit.study_output import write_study
 
     for package in ("scipy", "statsmodels", "jinja2", "tabulate"):
         # Before models are trained, not after.
-        needed(package, "what comes out of a study")
+        needed(package, "what comes out of a study", extra="study")
     asked = read_config(config)
     out = asked.pop("out")
     tree = run_study(**asked, show_progress=not quiet)

@@ -8,6 +8,7 @@ import xarray as xr
 
 from attrkit import schema
 from attrkit.attention.reduce import reduce_attention
+from attrkit.checks import one_of
 from attrkit.errors import InputError, SchemaError
 from attrkit.explained import Explained
 from attrkit.half import widened
@@ -408,8 +409,7 @@ def stack(
         # Sums over channels, and what is compared, in single precision at least.
         arrays[name] = widened(ds["attribution"])
     if channels is not None:
-        if not isinstance(channels, str) or channels not in ("sum", "abs_sum"):
-            raise InputError(f"channels={channels!r} is not known; accepted are 'sum' and 'abs_sum'")
+        one_of(channels, "channels", ("sum", "abs_sum"))
         arrays = {
             name: (abs(a) if channels == "abs_sum" else a).sum("channel", keep_attrs=True) if "channel" in a.dims else a
             for name, a in arrays.items()

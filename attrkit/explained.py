@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import xarray as xr
 
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LAYER, Question
+from attrkit.checks import name_list
 from attrkit.errors import InputError, SchemaError
 from attrkit.inputs import label_each
 from attrkit.parts import Parts
@@ -131,9 +131,7 @@ def _same_steps(a: xr.DataArray, b: xr.DataArray) -> bool:
 def explain_inputs(adapter: Adapter, inputs: Any, only: Sequence[str] | str | None = None) -> Explained:
     """Label a user's inputs and split them into what is explained and what is handed on; `only` names the former."""
     labelled = label_each(inputs, adapter.inputs, dtype=adapter.dtype)
-    chosen = [only] if isinstance(only, str) else only
-    if chosen is not None and not (isinstance(chosen, list | tuple) and all(isinstance(name, str) for name in chosen)):
-        raise InputError(f"explain={short(only)} came; accepted is the name of an input, or a list of them")
+    chosen = None if only is None else name_list(only, "explain")
     wrong = [name for name in chosen or () if not isinstance(labelled.get(name), xr.DataArray)]
     if wrong:
         raise InputError(f"explain={wrong} cannot be explained or is no input; the inputs are {list(labelled)}")

@@ -49,7 +49,7 @@ VARIABLES: dict[str, Spec] = {
 """The variables a dataset may hold. Another name is free; one of these names means what stands here."""
 
 CONTENT = ("attribution", "attention", "activation")
-"""A dataset holds at least one of these."""
+"""A dataset of results holds at least one of these."""
 
 COORDINATES = {
     "sample": "sample",
@@ -130,7 +130,7 @@ def build(
     coords: Mapping[Hashable, Any] | None = None,
     attrs: Mapping[str, str | int | float] | None = None,
 ) -> xr.Dataset:
-    """Build and validate one dataset: the only place where attrkit makes one.
+    """Build and validate one dataset of results; `build_table` makes those of metrics.
 
     Parameters
     ----------
@@ -181,14 +181,46 @@ def build(
     # How a file packed what was read from it would round what is written to the next.
     ds = ds.drop_encoding()
     _describe(ds)
-    ds.attrs = {
+    ds.attrs = {**_origin(), **dict(attrs or {})}
+    validate(ds)
+    return ds
+
+
+def build_table(metric: str, ds: xr.Dataset, attrs: Mapping[str, Any] | None = None) -> xr.Dataset:
+    """Make what a metric has measured a dataset of the schema, so that it can be saved and loaded.
+
+    Parameters
+    ----------
+    metric : str
+        The function that has measured it; the attribute of that name makes a dataset a table.
+    ds : Dataset
+        Numbers under any names, along any dims; a dim without labels gets numbers that count from 0.
+    attrs : mapping of str to str, int or float, optional
+        Further attributes: options, where numbers come from.
+
+    Returns
+    -------
+    Dataset
+        With the values of `ds`; what its variables say of themselves stays.
+
+    Examples
+    --------
+    >>> ds = build_table("spread", xr.Dataset({"spread": ("sample", [0.1, 0.2])}), {"seed": 0})
+    >>> ds["sample"].values, ds.attrs["metric"], faults(ds)
+    (array([0, 1]), 'spread', [])
+    """
+    labelled = ds.assign_coords({dim: np.arange(size) for dim, size in ds.sizes.items() if dim not in ds.coords})
+    labelled.attrs = {**_origin(), "metric": metric, **dict(attrs or {})}
+    return labelled
+
+
+def _origin() -> dict[str, str]:
+    """Return what every dataset says of where it comes from."""
+    return {
         "schema": VERSION,
         "attrkit_version": installed_version("attrkit"),
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **dict(attrs or {}),
     }
-    validate(ds)
-    return ds
 
 
 def as_dataarray(name: str, value: Any) -> xr.DataArray:
@@ -294,7 +326,7 @@ def faults(data: xr.Dataset | xr.DataTree) -> list[str]:
     Examples
     --------
     >>> faults(xr.Dataset(attrs={"schema": VERSION}))
-    ['none of attribution, attention, activation is there; variables are []']
+    ["none of attribution, attention, activation is there, nor the attribute 'metric' of a table; variables are []"]
     """
     if isinstance(data, xr.DataTree):
         found = []
@@ -313,10 +345,15 @@ def faults(data: xr.Dataset | xr.DataTree) -> list[str]:
 
 def _dataset_faults(ds: xr.Dataset) -> list[str]:
     found = _version_faults(ds.attrs)
-    if not any(name in ds.data_vars for name in CONTENT):
-        found.append(f"none of {', '.join(CONTENT)} is there; variables are {sorted(map(str, ds.data_vars))}")
+    # Variables of a table are its metric's own: a prediction for each seed is no fault there.
+    is_table = "metric" in ds.attrs
+    if not is_table and not any(name in ds.data_vars for name in CONTENT):
+        found.append(
+            f"none of {', '.join(CONTENT)} is there, nor the attribute 'metric' of a table; variables are "
+            f"{sorted(map(str, ds.data_vars))}"
+        )
     for name, spec in VARIABLES.items():
-        if name not in ds.data_vars:
+        if is_table or name not in ds.data_vars:
             continue
         dims = tuple(map(str, ds[name].dims))
         if not dims_fit(dims, spec.dims):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import is_number, one_of, whole_number
 from attrkit.errors import InputError
 from attrkit.inputs import DIMS, LABELLED, is_labelled, label_inputs, name_axes, read_array
 
@@ -106,8 +106,7 @@ def pad(series: Sequence[Any], *, value: float = 0.0, side: str = "right") -> xr
     >>> x.shape, x["mask"].values.tolist()
     ((2, 3, 2), [[True, True, True], [True, False, False]])
     """
-    if not isinstance(side, str) or side not in ("right", "left"):
-        raise InputError(f"side={side!r} is not known; accepted are 'right' and 'left'")
+    one_of(side, "side", ("right", "left"))
     if not isinstance(series, list | tuple) or not len(series):
         raise InputError(f"series are given in a list, one a sample; got a {type(series).__name__} of none")
     samples = [_one_sample(one) for one in series]

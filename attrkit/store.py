@@ -32,7 +32,7 @@ def save(data: Any, path: str | Path, *, overwrite: bool = False) -> Path:
     Parameters
     ----------
     data : Dataset, DataTree or mapping of str to Dataset
-        Valid under the schema.
+        Results, or what metrics return; valid under the schema.
     path : str or Path
         Ends in ``.zarr`` or ``.nc``.
     overwrite : bool, default False

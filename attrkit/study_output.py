@@ -7,8 +7,8 @@ from typing import Any
 
 import xarray as xr
 
-from attrkit.studies.protocol import protocol
-from attrkit.studies.tables import check_study, write_tables
+from attrkit.studies.writing.protocol import protocol
+from attrkit.studies.writing.tables import check_study, write_tables
 
 
 def write_figures(tree: xr.DataTree, folder: str | Path, *, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:

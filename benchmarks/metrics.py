@@ -21,7 +21,7 @@ from common.timing import clock, interleaved, ratio
 
 import attrkit
 from attrkit.engines.zennit._rooms import load
-from attrkit.metrics._draws import ONLY, generator
+from attrkit.metrics.draws import ONLY, generator
 
 RADIUS = 0.1
 CLASSES, UNITS = 3, 60

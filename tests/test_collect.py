@@ -186,7 +186,7 @@ def test_channels_are_summed_when_asked(channels, wanted):
 
 
 def test_another_word_for_channels_is_refused():
-    with pytest.raises(InputError, match="channels='mean' is not known; accepted are 'sum' and 'abs_sum'"):
+    with pytest.raises(InputError, match="channels='mean' is not known; accepted are 'sum', 'abs_sum'"):
         stack(from_arrays({"a": VALUES}), channels="mean")
 
 

@@ -17,7 +17,19 @@ PACKAGE = Path(attrkit.__file__).parent
 # A room imports rooms on its own line or on a line above. A new room gets a line here, after section 3 of the design.
 ORDER = [
     ["errors"],
-    ["schema", "checks", "half", "parts", "plugins", "progress", "checksum", "file_checks"],
+    [
+        "schema",
+        "checks",
+        "half",
+        "parts",
+        "plugins",
+        "progress",
+        "checksum",
+        "file_checks",
+        "packages",
+        "digits",
+        "quadrature",
+    ],
     ["migrations"],
     ["tables"],
     ["inputs", "baselines", "targets", "series"],
@@ -109,6 +121,14 @@ def test_a_room_imports_only_what_stands_above_it(path):
     assert not below, f"{name_of(path)} is in room {own} and imports from {below}, which stand below it"
 
 
+@each_module
+def test_a_name_with_an_underscore_is_of_its_own_folder(path):
+    names = [name for name in imports(path) if name.split(".")[0] == "attrkit" and room_of(name) != "adapters"]
+    private = [name for name in names if name.split(".")[-1].startswith("_")]
+    folder = ".".join(("attrkit", *path.parent.relative_to(PACKAGE).parts))
+    assert not [name for name in private if not f"{folder}.".startswith(f"{name.rpartition('.')[0]}.")]
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graph = {
         name: {found for found in imports(path, module_level=True) if found in NAMES and found != name}
@@ -185,6 +205,12 @@ def test_every_public_function_says_what_it_takes_gives_and_raises(name):
     assert not set(inspect.signature(function).parameters) - set(described), "parameters without a description"
     assert not set(described) - set(inspect.signature(function).parameters), "descriptions without a parameter"
     assert ">>> " in found["Examples"]
+
+
+def test_what_is_loaded_later_is_listed_too():
+    listed = dir(attrkit)
+    assert {"extract", "plot", "metrics", "study", "studies", "datasets", "study_output"} <= set(listed)
+    assert all(hasattr(attrkit, name) for name in listed)
 
 
 def test_the_names_that_are_fixed_are_there():

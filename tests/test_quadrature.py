@@ -5,7 +5,7 @@ import pytest
 from numpy.polynomial import legendre
 
 from attrkit.errors import InputError
-from attrkit.methods._quadrature import QUADRATURES, fejer, fixed_rule, nested_rules
+from attrkit.quadrature import QUADRATURES, fejer, fixed_rule, nested_rules
 
 SIZES = (1, 3, 7, 15, 31, 63, 127, 255)
 
@@ -64,7 +64,7 @@ def test_fixed_rules_are_exact_to_their_degree_and_no_further(quadrature, degree
 
 
 def test_rules_that_do_not_exist_are_refused():
-    with pytest.raises(InputError, match="unknown quadrature 'fejer'; accepted are gauss_legendre, midpoint"):
+    with pytest.raises(InputError, match="quadrature='fejer' is not known; accepted are 'gauss_legendre', 'midpoint'"):
         fixed_rule("fejer", 7)
     with pytest.raises(InputError, match="n_steps must be a whole number, 2 or more, got 1"):
         fixed_rule("trapezoid", 1)

@@ -135,7 +135,7 @@ def test_token_ids_stay_integers():
         ("ab", {}, "got a str of none"),
         ([np.ones((3, 2)), np.ones((3, 1))], {}, r"series 1 has \{'timestep': 3, 'channel': 1\}, series 0"),
         ([np.ones((3, 2, 1))], {}, r"a series is \(timestep, channel\).*got shape \(3, 2, 1\)"),
-        ([np.ones((3, 2))], {"side": "top"}, "side='top' is not known; accepted are 'right' and 'left'"),
+        ([np.ones((3, 2))], {"side": "top"}, "side='top' is not known; accepted are 'right', 'left'"),
     ],
 )
 def test_what_cannot_be_padded_is_refused(series, options, message):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from attrkit.errors import InputError, MissingDependencyError
+from attrkit.checks import one_of
+from attrkit.errors import MissingDependencyError
 from attrkit.series import pad
 
 SPLITS = ("train", "test", "all")
@@ -39,8 +40,7 @@ def read(name: str, split: str, classes: Sequence[str], source: str) -> xr.Datas
     MissingDependencyError
         If sktime is not installed, or has no such file.
     """
-    if split not in SPLITS:
-        raise InputError(f"split={split!r} is not known; accepted are {', '.join(map(repr, SPLITS))}")
+    one_of(split, "split", SPLITS)
     train, test = (_parse(_file(name, part).read_text(encoding="utf-8")) for part in ("TRAIN", "TEST"))
     series, names = zip(*train, *test, strict=True)
     data = xr.Dataset(

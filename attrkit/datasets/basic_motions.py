@@ -6,7 +6,9 @@ from attrkit.datasets import _ts_files
 
 
 def basic_motions(split: str = "train") -> xr.Dataset:
-    """Return what a watch measured of four motions, ten seconds each (a project of students; from the package sktime).
+    """Return what a watch measured of four motions, ten seconds each.
+
+    A project of students, in the archive of Bagnall et al. (2018, arXiv:1811.00075); it comes with the package sktime.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import is_number, one_of, whole_number
 from attrkit.datasets import _draws, _processes
 from attrkit.errors import InputError
 
@@ -141,8 +141,7 @@ def ismail(
     0.096
     """
     for name, value, known in (("process", process, _STEPPED | _TIMED), ("box", box, _BOXES)):
-        if value not in list(known):
-            raise InputError(f"{name}={value!r} is not known; accepted are {', '.join(known)}")
+        one_of(value, name, tuple(known))
     n_samples = whole_number(n_samples, "n_samples", least=1)
     n_timesteps = whole_number(n_timesteps, "n_timesteps", least=1)
     n_channels = whole_number(n_channels, "n_channels", least=1)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from attrkit.errors import MissingDependencyError
+from attrkit.packages import needed
 
 
 def seattle_weather() -> pd.DataFrame:
@@ -23,9 +23,5 @@ def seattle_weather() -> pd.DataFrame:
     >>> seattle_weather().columns.tolist()
     ['temp_max', 'temp_min', 'precipitation', 'wind']
     """
-    try:
-        from vega_datasets import data
-    except ImportError as err:
-        raise MissingDependencyError("the series comes with vega-datasets: pip install 'attrkit[demo]'") from err
-    frame = data.seattle_weather().set_index("date")
+    frame = needed("vega_datasets", "the series", extra="demo").data.seattle_weather().set_index("date")
     return frame[["temp_max", "temp_min", "precipitation", "wind"]]

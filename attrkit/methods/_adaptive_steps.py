@@ -8,16 +8,9 @@ import numpy as np
 from attrkit.adapters.base import Adapter
 from attrkit.errors import CompletenessWarning
 from attrkit.half import way_out_of
-from attrkit.methods._quadrature import nested_rules
 from attrkit.parts import Parts, each, row_count, row_sums
+from attrkit.quadrature import SETTLED, nested_rules
 from attrkit.result_checks import COMPLETENESS_TOLERANCE, share_of_change
-
-SETTLED = 5
-"""A sample is done when attributions, too, move by no more than this many tolerances from one rule to the next.
-
-A gap may be small by luck, with attributions that are wrong and cancel. Where the path has kinks, what is left of the
-error is half of the last move; where it is smooth, a small part of it.
-"""
 
 
 class Integral(NamedTuple):

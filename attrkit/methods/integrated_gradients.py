@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters.base import Adapter
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import is_number, real_number, whole_number
 from attrkit.errors import InputError
 from attrkit.method import OUTPUT, attribution, measured, needs_gradient, predicted_at
 from attrkit.methods._adaptive_steps import integrate
-from attrkit.methods._quadrature import fixed_rule
 from attrkit.parts import Parts, each
+from attrkit.quadrature import fixed_rule
 
 TOLERANCE = 0.01
 MAX_STEPS = 255
@@ -96,8 +96,7 @@ def integrated_gradients(
 def _check_auto(quadrature: str | None, tolerance: float, max_steps: int) -> None:
     if quadrature is not None:
         raise InputError(f'n_steps="auto" has a quadrature of its own, got {quadrature!r}; leave quadrature= out')
-    if not is_number(tolerance) or not 0 < tolerance < np.inf:
-        raise InputError(f"tolerance must be a number above 0, got {tolerance!r}")
+    real_number(tolerance, "tolerance", above=0)
     whole_number(max_steps, "max_steps", least=7)
 
 

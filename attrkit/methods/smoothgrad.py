@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from attrkit.adapters.base import Adapter
-from attrkit.checks import is_number, whole_number
-from attrkit.errors import InputError
+from attrkit.checks import real_number, whole_number
 from attrkit.method import OUTPUT_PER_INPUT, attribution, needs_gradient
 from attrkit.parts import Parts, by_name, each, keep_real, masks_like, unnamed
 
@@ -51,8 +50,7 @@ def smoothgrad(
         If `n_samples` is below 1 or `noise_scale` is negative.
     """
     n_samples, seed = whole_number(n_samples, "n_samples", least=1), whole_number(seed, "seed", least=0)
-    if not is_number(noise_scale) or not 0 <= noise_scale < np.inf:
-        raise InputError(f"noise_scale must be a number, 0 or more, got {noise_scale!r}")
+    noise_scale = real_number(noise_scale, "noise_scale", least=0)
     scale = each(lambda a, mask: noise_scale * _spread(a, mask), x, masks_like(x, masks))
 
     def noise(samples: np.ndarray, steps: np.ndarray) -> Any:

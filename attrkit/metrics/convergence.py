@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters import adapt
-from attrkit.checks import is_number, whole_number
+from attrkit.checks import real_number, some_of, whole_number
 from attrkit.errors import CompletenessWarning, InputError
 from attrkit.extract import extract
-from attrkit.methods._adaptive_steps import SETTLED
-from attrkit.methods._quadrature import QUADRATURES
 from attrkit.methods.integrated_gradients import TOLERANCE
+from attrkit.quadrature import QUADRATURES, SETTLED
 from attrkit.result_checks import share_of_change
+from attrkit.schema import build_table
 
 N_STEPS = (4, 8, 16, 32, 64, 128)
 
@@ -64,7 +64,7 @@ def convergence(
 
     Examples
     --------
-    >>> from attrkit.metrics.convergence import convergence
+    >>> from attrkit.metrics import convergence
     >>> found = convergence(model, x, n_steps=[2, 4, 8, 16], show_progress=False)
     >>> found["gap_share"].dims, bool((found["gap_share"].sel(n_steps=16) < 0.01).all())
     (('n_steps', 'sample'), True)
@@ -72,11 +72,8 @@ def convergence(
     steps = [whole_number(n, "n_steps", least=1) for n in n_steps] if isinstance(n_steps, Sequence) else []
     if len(steps) < 2 or steps != sorted(set(steps)):
         raise InputError(f"n_steps={n_steps!r}; accepted are two or more whole numbers that rise, such as {N_STEPS}")
-    rules = [quadrature] if isinstance(quadrature, str) else list(quadrature)
-    if not rules or len(set(rules)) < len(rules):
-        raise InputError(f"quadrature={quadrature!r}; accepted are one or more of {', '.join(QUADRATURES)}, once each")
-    if not is_number(tolerance) or not tolerance > 0:
-        raise InputError(f"tolerance must be a number above 0, got {tolerance!r}")
+    rules = some_of(quadrature, "quadrature", QUADRATURES)
+    tolerance = real_number(tolerance, "tolerance", above=0)
     if asked.get("embedding_reduction", "sum") not in ("sum", "auto", None):
         raise InputError(
             f"embedding_reduction={asked['embedding_reduction']!r} makes attributions that do not add up to the change "
@@ -98,9 +95,8 @@ def convergence(
     about = {
         name: runs[0].attrs[name] for name in ("framework", "model", "target", "baseline") if name in runs[0].attrs
     }
-    return found.assign_attrs(
-        **about, quadratures=", ".join(rules), tolerance=float(tolerance), change_tolerance=float(SETTLED * tolerance)
-    )
+    about |= {"quadratures": ", ".join(rules), "tolerance": tolerance}
+    return build_table("convergence", found, {**about, "change_tolerance": float(SETTLED * tolerance)})
 
 
 def _measured(runs: Sequence[xr.Dataset], steps: Sequence[int]) -> xr.Dataset:

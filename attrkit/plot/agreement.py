@@ -11,13 +11,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
+from attrkit.checks import name_list
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
-from attrkit.plot._style import Visuals, check_visuals, fold, styled
 from attrkit.plot.grid import add_colorbar
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import Colors
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import dataset_of, extractors_of, interval_said, seeds_in, variable_of
+from attrkit.plot.style import Visuals, check_visuals, fold, styled
 from attrkit.plot.theme import palette, readable_on
 from attrkit.studies.summaries.agreement import self_means
 from attrkit.studies.summaries.rows import interval_of
@@ -73,12 +74,12 @@ def agreement(
     """
     styles = check_visuals(visuals, VISUALS)
     ds = dataset_of(data, "agreement")
-    metrics = [metric] if isinstance(metric, str) else list(metric)
+    metrics = name_list(metric, "metric")
     arrays = {name: variable_of(ds, name, "agreement") for name in metrics}
     lower = {str(array.attrs.get("direction", "")).startswith("lower") for array in arrays.values()}
     if len(lower) != 1:
         raise InputError(f"metrics {metrics} have no common scale; draw correlations and shares, or divergences")
-    names = some_of(ds, extractors, _defined(arrays))
+    names = extractors_of(ds, extractors, _defined(arrays))
     selves = self_means(data["seed_variance"].to_dataset()) if _has(data, "seed_variance") else {}
     norm = Normalize(0, 1) if lower.pop() else Normalize(-1, 1)
     shades = palette().sequential.reversed() if norm.vmin == 0 else palette().diverging

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, datasets
-from attrkit.plot._style import Visuals, check_visuals, fold_to, styled, text
+from attrkit.plot.data import Data, datasets
 from attrkit.plot.draw import draw_mesh
 from attrkit.plot.grid import (
     VISUALS,
@@ -21,11 +20,13 @@ from attrkit.plot.grid import (
     mesh_colors,
     pick_samples,
 )
+from attrkit.plot.labels import text
 from attrkit.plot.marginals import draw_marginals, marginals_said, read_marginals
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, colors, divide
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, fold_to, styled
 from attrkit.plot.ticks import place, set_ticks, steps
 
 MOST_ROWS = 40

@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from attrkit.checks import some_of
 from attrkit.errors import InputError
-from attrkit.plot._data import only_dims, pick
-from attrkit.plot._style import Visuals, check_visuals, colors, fold_to, styled, text
-from attrkit.plot.panels import Panels, count, make_panels
+from attrkit.plot.data import only_dims, pick
+from attrkit.plot.labels import count, text
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.removal import draw_mean
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, colors, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.wrap import add_legend
 
@@ -79,9 +81,7 @@ def convergence(
     if not isinstance(data, xr.Dataset) or not set(MEASURES) <= set(data.data_vars):
         held = f"with {sorted(map(str, data.data_vars))}" if isinstance(data, xr.Dataset) else ""
         raise InputError(f"got a {type(data).__name__} {held}; accepted is what attrkit.metrics.convergence returns")
-    asked = [measures] if isinstance(measures, str) else list(measures)
-    if not asked or any(name not in MEASURES for name in asked):
-        raise InputError(f"measures={measures!r}; accepted are {', '.join(MEASURES)}")
+    asked = some_of(measures, "measures", MEASURES)
     if "quadrature" not in data.dims:
         data = data.expand_dims(quadrature=[str(data.attrs["quadratures"])])
     total = data.sizes["sample"]

@@ -9,14 +9,15 @@ import xarray as xr
 
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, content, datasets, only_dims, pick
-from attrkit.plot._style import DENSE, Visuals, channel_name, check_visuals, colors, styled, text
+from attrkit.plot.data import Data, content, datasets, only_dims, pick
 from attrkit.plot.draw import draw_curve, draw_zero
 from attrkit.plot.grid import label_axes, pick_samples
-from attrkit.plot.panels import Panels, count, label_of, make_panels
+from attrkit.plot.labels import channel_name, count, label_of, text
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.queries import draw_queries
 from attrkit.plot.scale import divide
 from attrkit.plot.size import FigSize
+from attrkit.plot.style import DENSE, Visuals, check_visuals, colors, styled
 from attrkit.plot.ticks import Steps, set_limits, set_ticks, steps
 from attrkit.plot.wrap import MOST_PANELS, add_legend, below, hush, name_panel, wrap, wrapped_size
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.metrics._scores import read_scores
-from attrkit.plot._data import Data, datasets, two_of
-from attrkit.plot._style import Visuals, check_visuals, styled
+from attrkit.metrics.scores import read_scores
+from attrkit.plot.data import Data, datasets, two_of
 from attrkit.plot.grid import VISUALS, Column, draw_grid, grey_means, grid_panels, mesh_colors, pick_samples
 from attrkit.plot.panels import Panels
 from attrkit.plot.scale import Scaled, colors, divide
 from attrkit.plot.size import FigSize
+from attrkit.plot.style import Visuals, check_visuals, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import OWN_LABELS
 

@@ -9,13 +9,14 @@ import xarray as xr
 from matplotlib.colorbar import Colorbar
 
 from attrkit.errors import InputError
-from attrkit.plot._data import blank, only_dims, pick
-from attrkit.plot._style import fold, fold_to, settle, text
+from attrkit.plot.data import blank, only_dims, pick
 from attrkit.plot.draw import draw_mesh
-from attrkit.plot.panels import Panels, count, label_of, make_panels, title_rows
+from attrkit.plot.labels import count, label_of, text
+from attrkit.plot.panels import Panels, make_panels, title_rows
 from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, draw_colorbar
 from attrkit.plot.size import fit
+from attrkit.plot.style import fold, fold_to, settle
 from attrkit.plot.ticks import OWN_LABELS, Steps, place, set_ticks, steps, twin_of
 from attrkit.schema import COORDINATES
 

@@ -9,13 +9,14 @@ import numpy as np
 import xarray as xr
 
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, blank, datasets, only_dims, pick
-from attrkit.plot._style import DENSE, Visuals, check_visuals, shorten, styled, text
+from attrkit.plot.data import Data, blank, datasets, only_dims, pick
 from attrkit.plot.draw import draw_mesh
 from attrkit.plot.grid import ATTENTION_DIMS, VISUALS, add_colorbar, label_axes, mesh_colors, with_own_labels
-from attrkit.plot.panels import Panels, count, label_of, make_panels, title_rows
+from attrkit.plot.labels import count, label_of, shorten, text
+from attrkit.plot.panels import Panels, make_panels, title_rows
 from attrkit.plot.scale import Colors, colors, divide
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import DENSE, Visuals, check_visuals, styled
 from attrkit.plot.ticks import Steps, set_ticks, steps
 
 MOST = 16

@@ -6,8 +6,7 @@ import pandas as pd
 
 from attrkit.checks import one_of
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, content, datasets, only_dims
-from attrkit.plot._style import Visuals, check_visuals, styled
+from attrkit.plot.data import Data, content, datasets, only_dims
 from attrkit.plot.grid import (
     VISUALS,
     Column,
@@ -22,6 +21,7 @@ from attrkit.plot.grid import (
 from attrkit.plot.panels import Panels
 from attrkit.plot.scale import colors, divide
 from attrkit.plot.size import FigSize, asked_width
+from attrkit.plot.style import Visuals, check_visuals, styled
 
 LEAST_COLUMN = 1.2
 """Inches of an extractor beside others, with its share of names and colour bar."""

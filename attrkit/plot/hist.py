@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.checks import whole_number
+from attrkit.checks import one_of, whole_number
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, content, datasets, pick
-from attrkit.plot._style import DENSE, Visuals, channel_name, check_visuals, colors, styled, with_unit
+from attrkit.plot.data import Data, content, datasets, pick
 from attrkit.plot.draw import draw_corner, draw_hist, draw_zero
 from attrkit.plot.grid import label_axes, pick_samples
-from attrkit.plot.panels import Panels, count, make_panels
+from attrkit.plot.labels import channel_name, count, with_unit
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import divide
 from attrkit.plot.size import FigSize
+from attrkit.plot.style import DENSE, Visuals, check_visuals, colors, styled
 from attrkit.plot.wrap import MOST_PANELS, add_legend, below, hush, name_panel, wrap, wrapped_size
 from attrkit.schema import CONTENT
 
@@ -89,8 +90,7 @@ def hist(
     'n = 48'
     """
     styles = check_visuals(visuals, VISUALS)
-    if not isinstance(by, str) or by not in WAYS:
-        raise InputError(f"unknown by={by!r}; accepted are {', '.join(WAYS)}")
+    one_of(by, "by", WAYS)
     wanted = (*CONTENT, "input") if variable is None else (variable,)
     found = {name: content(ds, name, wanted) for name, ds in datasets(data).items()}
     taken, note = pick_samples(list(found.values()), samples, None)

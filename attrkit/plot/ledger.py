@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, blank, datasets, only_dims, pick
-from attrkit.plot._style import Visuals, check_visuals, fold_to, styled, text, with_unit
+from attrkit.plot.data import Data, blank, datasets, only_dims, pick
 from attrkit.plot.draw import draw_zero
 from attrkit.plot.grid import label_axes
-from attrkit.plot.panels import Panels, count, make_panels
+from attrkit.plot.labels import count, text, with_unit
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import place, set_ticks
 from attrkit.plot.wrap import add_legend, below, wrap

@@ -8,11 +8,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from attrkit.errors import InputError
-from attrkit.plot._style import settle
 from attrkit.plot.draw import draw_hist
 from attrkit.plot.grid import Column
 from attrkit.plot.panels import Panels
 from attrkit.plot.pool import dots, peaks, pool_steps
+from attrkit.plot.style import settle
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import Steps
 

@@ -7,15 +7,17 @@ import pandas as pd
 import xarray as xr
 from matplotlib.patheffects import withStroke
 
+from attrkit.checks import one_of
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, content, datasets, one_value_a_step, only_dims, pick
-from attrkit.plot._style import Visuals, channel_name, check_visuals, fold, fold_to, shorten, styled
+from attrkit.plot.data import Data, content, datasets, one_value_a_step, only_dims, pick
 from attrkit.plot.draw import STEPS_IN_A_DOT, draw_background, draw_curve, draw_relevance_line
 from attrkit.plot.grid import add_colorbar, grey_means, label_axes, mesh_colors
-from attrkit.plot.panels import Panels, count, label_of, make_panels
+from attrkit.plot.labels import channel_name, count, label_of, shorten
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.pool import crowded, pooling_said
 from attrkit.plot.scale import Colors, colors, divide
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, fold, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import set_limits, set_ticks, steps
 
@@ -85,8 +87,7 @@ def overlay(
     >>> panels.artists["relevance"].sel(channel=1, extractor="gradient").item().get_array().shape
     (8,)
     """
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"unknown kind {kind!r}; accepted are {', '.join(KINDS)}")
+    one_of(kind, "kind", KINDS)
     styles = check_visuals(visuals, VISUALS)
     cmap = mesh_colors(styles["relevance"])
     found = datasets(data)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from attrkit.errors import InputError
-from attrkit.plot._style import DENSE, SAVE_RC, fold, rc, settle, text
+from attrkit.plot.style import DENSE, SAVE_RC, fold, rc, settle
 from attrkit.plot.theme import palette
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -267,19 +267,3 @@ def title_rows(
             **{**look, **style},
         )
         panels.keep("row_title", artist, (row, panels.axes.shape[1] - 1))
-
-
-def label_of(array: xr.DataArray | xr.Dataset, dim: str, label: object) -> str:
-    """Write one label with the name of its dim, for a title: ``sample 3``."""
-    return f"{array[dim].attrs.get('long_name', dim)} {text(label)}"
-
-
-def count(n: int, of: int, what: str) -> str:
-    """Say how many were drawn, if not all.
-
-    Examples
-    --------
-    >>> count(3, 50, "sample"), count(3, 3, "sample")
-    ('3 of 50 samples', '')
-    """
-    return "" if n == of else f"{n:,} of {of:,} {what}s"

@@ -9,18 +9,19 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from attrkit.checks import one_of
+from attrkit.checks import one_of, some_of
 from attrkit.errors import InputError
 from attrkit.metrics import interval
-from attrkit.plot._data import Data, datasets, one_value_a_step
-from attrkit.plot._style import Visuals, channel_name, check_visuals, fold_to, styled, with_unit
+from attrkit.plot.data import Data, datasets, one_value_a_step
 from attrkit.plot.draw import draw_curve, draw_zero
 from attrkit.plot.grid import label_axes
+from attrkit.plot.labels import channel_name, with_unit
 from attrkit.plot.panels import Panels, make_panels, title_rows
 from attrkit.plot.pool import dots, pool_steps
 from attrkit.plot.ranking import draw_intervals
 from attrkit.plot.removal import draw_band
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import NARROW, Steps, place, set_limits, set_ticks, steps
 
@@ -148,12 +149,10 @@ def _asked(profiles: str | Sequence[str] | None, arrays: Mapping[str, xr.DataArr
     resolved = any(map(_resolves, arrays.values()))
     if profiles is None:
         return list(PROFILES) if resolved else ["timestep"]
-    asked = [profiles] if isinstance(profiles, str) else list(profiles)
-    if not asked or any(name not in PROFILES for name in asked):
-        raise InputError(f"profiles={profiles!r}; accepted are {', '.join(map(repr, PROFILES))}")
+    asked = some_of(profiles, "profiles", PROFILES)
     if "channel" in asked and not resolved:
         raise InputError(f"no channels to draw: {', '.join(arrays)} tell timesteps apart only; accepted is 'timestep'")
-    return list(dict.fromkeys(asked))
+    return asked
 
 
 def _normalised(array: xr.DataArray, cases: tuple[str, ...], *, normalise: str, signed: bool) -> xr.DataArray:

@@ -8,12 +8,13 @@ import xarray as xr
 from matplotlib.colors import Normalize
 
 from attrkit.errors import InputError
-from attrkit.plot._style import fold_to, settle
 from attrkit.plot.draw import draw_bundle, draw_zero
 from attrkit.plot.grid import Column, attention_columns, label_axes, label_columns, pick_samples
-from attrkit.plot.panels import Panels, count, label_of, make_panels
+from attrkit.plot.labels import count, label_of
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import Colors, draw_colorbar
 from attrkit.plot.size import fit
+from attrkit.plot.style import fold_to, settle
 from attrkit.plot.theme import palette
 from attrkit.plot.ticks import Steps, set_limits, set_ticks
 from attrkit.plot.wrap import below, wrap, wrapped_size

@@ -10,11 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.container import ErrorbarContainer
 
+from attrkit.checks import name_list, one_of
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
-from attrkit.plot._style import Visuals, check_visuals, fold, fold_to, styled, with_unit
+from attrkit.plot.labels import with_unit
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import dataset_of, extractors_of, interval_said, seeds_in, variable_of
+from attrkit.plot.style import Visuals, check_visuals, fold, fold_to, styled
 from attrkit.plot.theme import palette
 from attrkit.studies.summaries.rows import interval_of
 
@@ -70,14 +72,13 @@ def ranking(
     ['attention', 'gradient', 'uniform']
     """
     styles = check_visuals(visuals, VISUALS)
-    if test not in DEFAULTS:
-        raise InputError(f"test={test!r}; accepted are {', '.join(DEFAULTS)}")
+    one_of(test, "test", tuple(DEFAULTS))
     ds = dataset_of(data, test)
     if metric is None:
         metric = next((name for name in DEFAULTS.values() if name in ds), DEFAULTS[test])
-    metrics = [metric] if isinstance(metric, str) else list(metric)
+    metrics = name_list(metric, "metric")
     arrays = {name: _directed(ds, name, test) for name in metrics}
-    names = some_of(ds, extractors, arrays[metrics[0]].notnull())
+    names = extractors_of(ds, extractors, arrays[metrics[0]].notnull())
     shown = [name for name in names if name != "random"]
     height = 0.75 + 0.27 * len(shown) * (1 if len(metrics) < 3 else 1.2)
     size = fit(figsize, 3.9 if len(metrics) == 1 else 7.0, height)

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 
+from attrkit.checks import some_of
 from attrkit.errors import InputError
-from attrkit.plot._study import dataset_of, interval_said, seeds_in, some_of, variable_of
-from attrkit.plot._style import Visuals, check_visuals, colors, styled
 from attrkit.plot.grid import label_axes
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import dataset_of, extractors_of, interval_said, seeds_in, variable_of
+from attrkit.plot.style import Visuals, check_visuals, colors, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.wrap import add_legend
 from attrkit.studies.summaries.faithfulness import POINTS
@@ -71,12 +72,10 @@ def removal(
     """
     styles = check_visuals(visuals, VISUALS)
     ds = dataset_of(data, "faithfulness")
-    asked = [curves] if isinstance(curves, str) else list(curves)
-    if not asked or any(name not in CURVES for name in asked):
-        raise InputError(f"curves={curves!r}; accepted are {', '.join(CURVES)}")
+    asked = some_of(curves, "curves", CURVES)
     arrays = {name: _curve(ds, name) for name in asked}
     point = next(dim for dim in POINTS if dim in ds.dims)
-    names = some_of(ds, extractors, arrays[asked[0]].notnull())
+    names = extractors_of(ds, extractors, arrays[asked[0]].notnull())
     if extractors is None:
         names = [name for name in names if name != "uniform"]
     size = fit(figsize, 0.9 + 3.05 * len(asked), 2.6)

@@ -12,9 +12,9 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, Normalize, to_hex
 from matplotlib.transforms import Bbox
 
-from attrkit.checks import is_number
+from attrkit.checks import is_number, one_of
 from attrkit.errors import InputError
-from attrkit.plot._style import with_unit
+from attrkit.plot.labels import with_unit
 from attrkit.plot.theme import LIGHT, palette
 
 SCALES = ("extractor", "sample", "shared")
@@ -76,8 +76,7 @@ def divide(
     """
     if scale is None:
         scale = "extractor" if len(set(extractors)) > 1 else "shared"
-    if not isinstance(scale, str) or scale not in SCALES:
-        raise InputError(f"unknown scale {scale!r}; accepted are {', '.join(SCALES)}")
+    one_of(scale, "scale", SCALES)
     if robust is not None and not (is_number(robust) and 50 < robust < 100):
         raise InputError(f"robust={robust!r} is no percentile to clip at; accepted are numbers between 50 and 100")
     name, units = _common_name(arrays)

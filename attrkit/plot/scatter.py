@@ -13,14 +13,15 @@ from matplotlib.colors import ListedColormap, LogNorm
 from attrkit.checks import one_of
 from attrkit.errors import InputError
 from attrkit.metrics import agreement, interval
-from attrkit.metrics._scores import read_scores
-from attrkit.plot._data import Data, datasets, two_of
-from attrkit.plot._style import Visuals, check_visuals, styled
+from attrkit.metrics.scores import read_scores
+from attrkit.plot.data import Data, datasets, two_of
 from attrkit.plot.draw import draw_zero
 from attrkit.plot.grid import add_colorbar, label_axes, pick_samples
-from attrkit.plot.panels import Panels, label_of, make_panels
+from attrkit.plot.labels import label_of
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import Colors, divide
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.weights import draw_cloud
 from attrkit.plot.wrap import below, wrap

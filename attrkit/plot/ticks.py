@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from attrkit.plot._style import shorten, text, with_unit
+from attrkit.plot.labels import shorten, text, with_unit
 from attrkit.schema import COORDINATES
 
 OWN_LABELS = ("time", "token")

@@ -12,12 +12,13 @@ from matplotlib.ticker import MaxNLocator
 
 from attrkit.checks import whole_number
 from attrkit.errors import InputError
-from attrkit.plot._data import Data, datasets, enumerate_labels, one_value_a_step, only_dims, pick
-from attrkit.plot._style import Visuals, check_visuals, fold, settle, styled
+from attrkit.plot.data import Data, datasets, enumerate_labels, one_value_a_step, only_dims, pick
 from attrkit.plot.grid import add_colorbar, mesh_colors
-from attrkit.plot.panels import Panels, count, label_of, make_panels
+from attrkit.plot.labels import count, label_of
+from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.scale import Colors, colors, divide, draw_colorbar
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.style import Visuals, check_visuals, fold, settle, styled
 from attrkit.plot.ticks import steps
 from attrkit.plot.words import LINE, SIZE, break_lines, draw_cells, draw_words
 

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from attrkit.errors import InputError
-from attrkit.plot._study import by_case, classes_of, dataset_of, seeds_in, variable_of
-from attrkit.plot._style import Visuals, check_visuals, styled, with_unit
 from attrkit.plot.draw import draw_corner
 from attrkit.plot.grid import label_axes
+from attrkit.plot.labels import with_unit
 from attrkit.plot.panels import Panels, make_panels
 from attrkit.plot.size import FigSize, fit
+from attrkit.plot.study import by_case, classes_of, dataset_of, seeds_in, variable_of
+from attrkit.plot.style import Visuals, check_visuals, styled
 from attrkit.plot.theme import palette
 from attrkit.plot.wrap import below, wrap, wrapped_size
 

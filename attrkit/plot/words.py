@@ -12,7 +12,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
-from attrkit.plot._style import shorten
+from attrkit.plot.labels import shorten
 from attrkit.plot.theme import readable_on
 
 SIZE = 7.5

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.ticker import NullLocator
 
-from attrkit.plot._style import DENSE, fold_to, shorten
 from attrkit.plot.draw import draw_corner
+from attrkit.plot.labels import shorten
 from attrkit.plot.panels import Panels
 from attrkit.plot.size import LEAST_WIDTH, FigSize, asked_width, fit
+from attrkit.plot.style import DENSE, fold_to
 
 MOST_PANELS = 240
 MOST_IN_LEGEND = 12

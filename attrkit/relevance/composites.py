@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from attrkit.checks import is_number
+from attrkit.checks import one_of, real_number
 from attrkit.errors import InputError
 from attrkit.relevance.rule import Rule
 from attrkit.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, KernelRule, WSquare, ZBox, ZPlus
@@ -45,8 +45,7 @@ class Composite:
     layers: Mapping[str, KernelRule | Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.attention not in ("held", "shared"):
-            raise InputError(f"attention={self.attention!r} is not known; accepted are 'held' and 'shared'")
+        one_of(self.attention, "attention", ("held", "shared"))
 
     def extended(self, layers: Mapping[str, KernelRule | Rule]) -> "Composite":
         """Return this composite with further rules, by a layer's type or path."""
@@ -112,15 +111,13 @@ def composite_of(
             )
         composite = COMPOSITES[composite]
     if epsilon is not None:
-        if not is_number(epsilon) or not 0 <= epsilon < float("inf"):
-            raise InputError(f"epsilon={epsilon!r} is not accepted; give a number of at least 0")
+        epsilon = real_number(epsilon, "epsilon", least=0)
         kernel = composite.kernel
         if not isinstance(kernel, Flat | WSquare):
-            kernel = replace(kernel, epsilon=float(epsilon))
-        composite = replace(composite, epsilon=float(epsilon), kernel=kernel)
+            kernel = replace(kernel, epsilon=epsilon)
+        composite = replace(composite, epsilon=epsilon, kernel=kernel)
     if isinstance(input_rule, str):
+        one_of(input_rule, "input_rule", INPUT_RULES)
         rules: dict[str, KernelRule] = {"flat": Flat(), "w_square": WSquare(), "z_box": ZBox(*bounds)}
-        if input_rule not in rules:
-            raise InputError(f"unknown input_rule {input_rule!r}; known are {', '.join(INPUT_RULES)}, or a rule")
         input_rule = rules[input_rule]
     return composite if input_rule is None else replace(composite, first=input_rule)

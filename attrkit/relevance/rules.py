@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.errors import RefusedError
+from attrkit.checks import one_of, real_number
+from attrkit.errors import InputError, RefusedError
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, Activation, Flow
 
 
@@ -45,6 +46,9 @@ class Epsilon:
 
     epsilon: float = 1e-3
 
+    def __post_init__(self) -> None:
+        real_number(self.epsilon, "epsilon", least=0)
+
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
         z = layer.linear(x, layer.kernel)
@@ -54,12 +58,14 @@ class Epsilon:
 
 @dataclass(frozen=True)
 class AlphaBeta:
-    """Shares among what raises an output, times alpha, and among what lowers it, times -beta (equation 60).
+    """Shares among what raises an output, times alpha, and among what lowers it, times -beta.
+
+    Bach et al. 2015, equation 60.
 
     Parameters
     ----------
     alpha, beta : float, default 2 and 1
-        Their difference is 1.
+        Both 0 or more; their difference is 1, or relevance would not be kept.
     bias : {"split", "innvestigate", "ignore"}, default "split"
         ``"split"`` counts the positive part of a bias with what raises and the negative with what lowers;
         ``"innvestigate"`` all of it with both, as that toolkit does; ``"ignore"`` with neither.
@@ -71,6 +77,13 @@ class AlphaBeta:
     beta: float = 1.0
     bias: str = "split"
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        one_of(self.bias, "bias", ("split", "innvestigate", "ignore"))
+        for name in ("alpha", "beta", "epsilon"):
+            real_number(getattr(self, name), name, least=0)
+        if not np.isclose(self.alpha - self.beta, 1):
+            raise InputError(f"alpha={self.alpha!r} and beta={self.beta!r} came; their difference must be 1")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
@@ -117,7 +130,9 @@ def ZPlus(epsilon: float = 1e-7) -> AlphaBeta:
 
 @dataclass(frozen=True)
 class Gamma:
-    """Shares by contribution, those of the output's own sign raised (generalised, as in zennit).
+    """Shares by contribution, those of the output's own sign raised.
+
+    For outputs above 0 it is LRP-gamma; for those below, negative contributions are raised, as in zennit.
 
     Parameters
     ----------
@@ -129,6 +144,10 @@ class Gamma:
 
     gamma: float = 0.25
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "epsilon"):
+            real_number(getattr(self, name), name, least=0)
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
@@ -177,7 +196,9 @@ def _by_ones(rule: Any, flow: Flow, layer: Kernel, x: Any, kernel: Any) -> Any:
 
 @dataclass(frozen=True)
 class ZBox:
-    """For layers called with the model's input, whose values lie in a box: shares from its corner (equation 13).
+    """For layers called with the model's input, whose values lie in a box: shares from its corner.
+
+    Montavon et al. 2017, equation 13.
 
     Parameters
     ----------
@@ -190,6 +211,11 @@ class ZBox:
     low: float
     high: float
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        real_number(self.epsilon, "epsilon", least=0)
+        if not real_number(self.low, "low") <= real_number(self.high, "high"):
+            raise InputError(f"low={self.low!r} and high={self.high!r} came; accepted is a low no larger than high")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""

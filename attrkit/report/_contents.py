@@ -9,10 +9,9 @@ import xarray as xr
 
 from attrkit.attention.reduce import reduce_attention
 from attrkit.errors import InputError
-from attrkit.plot._data import content, datasets, enumerate_labels, only_dims, pick
-from attrkit.plot._style import channel_name, text, with_unit
+from attrkit.plot.data import content, datasets, enumerate_labels, only_dims, pick
 from attrkit.plot.grid import ATTENTION_DIMS, attention_columns
-from attrkit.plot.panels import count
+from attrkit.plot.labels import channel_name, count, text, with_unit
 from attrkit.plot.ticks import Steps, place, steps
 from attrkit.schema import COORDINATES
 

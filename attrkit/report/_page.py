@@ -6,12 +6,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from attrkit.packages import needed
 from attrkit.report._contents import Contents
 from attrkit.report._figures import figures
 from attrkit.report._numbers import pack_numbers
 from attrkit.report._tables import agreement_table, check_table, provenance, warnings_of
 from attrkit.schema import installed_version
-from attrkit.studies._table_files import needed
 
 MOST_BYTES = 4_900_000
 """Of a page: what a mail server still takes."""

@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from attrkit.attention.diagnose import diagnose
+from attrkit.digits import number, with_interval
 from attrkit.errors import AttrkitError
 from attrkit.metrics import agreement, interval
-from attrkit.plot._style import text
+from attrkit.plot.labels import text
 from attrkit.report._contents import reduced_attention
 from attrkit.result_checks import COMPLETENESS_TOLERANCE, check_result, explained_output, share_of_change
-from attrkit.studies._table_files import number, with_interval
 
 METRICS = {
     "kendall_tau": "Kendall's tau",

@@ -15,9 +15,10 @@ from attrkit.adapters import adapt
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.function import Function
 from attrkit.adapters.outputs import check_same
-from attrkit.errors import AttrkitError, InputError, MissingDependencyError, RefusedError
+from attrkit.errors import AttrkitError, InputError, RefusedError
 from attrkit.explained import Explained
 from attrkit.models import load_model
+from attrkit.packages import needed
 from attrkit.question import Asked
 from attrkit.streaming.chunk import Chunk, Job, predictions_of, run_chunk
 from attrkit.streaming.identity import digest_of
@@ -133,11 +134,7 @@ def check_client(client: Any) -> Any:
     """Return what waits for the tasks of a client; refuse what is no client of dask.distributed."""
     if not (hasattr(client, "submit") and hasattr(client, "nthreads")):
         raise InputError(f"client is a {type(client).__name__}; accepted is a dask.distributed.Client")
-    try:
-        from distributed import as_completed
-    except ImportError as err:
-        raise MissingDependencyError("client= needs dask.distributed: pip install 'attrkit[dask]'") from err
-    return as_completed
+    return needed("distributed", "client=", extra="dask").as_completed
 
 
 def _result(future: Any) -> dict[str, Any]:

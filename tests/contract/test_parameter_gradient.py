@@ -7,7 +7,7 @@ import attrkit
 from attrkit.attention import find_readers
 from attrkit.errors import InputError, RefusedError
 from attrkit.studies import adversarial_training
-from attrkit.studies.adversarial_training import _started
+from attrkit.studies.attention.adversarial_training import _started
 from tests.contract import reference
 from tests.contract.builders import as_in_reference, built
 from tests.contract.test_contract import NO_FLOAT64, TOLERANCE

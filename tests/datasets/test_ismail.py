@@ -221,8 +221,8 @@ def test_no_narma_runs_away_or_comes_twice():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"process": "brownian"}, "process='brownian' is not known; accepted are gaussian"),
-        ({"box": ["middle"]}, r"box=\['middle'\] is not known; accepted are middle"),
+        ({"process": "brownian"}, "process='brownian' is not known; accepted are 'gaussian'"),
+        ({"box": ["middle"]}, r"box=\['middle'\] is not known; accepted are 'middle'"),
         ({"shift": 0}, "shift must be a finite number other than 0, got 0"),
         ({"shift": np.nan}, "shift must be a finite number"),
         ({"box_size": 3}, r"box_size is \(timesteps, channels\), got 3"),

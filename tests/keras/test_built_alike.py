@@ -6,7 +6,7 @@ from tensorflow import keras
 
 import attrkit
 from attrkit.adapters._names import names_anew
-from attrkit.metrics._built_alike import as_one_model, take_weights
+from attrkit.metrics.randomisation.built_alike import as_one_model, take_weights
 
 layers = keras.layers
 

@@ -5,8 +5,9 @@ import pytest
 
 import attrkit
 from attrkit.errors import InputError
-from attrkit.metrics import _removal, f_fidelity, random_masking
-from attrkit.metrics._draws import DRAWS, generator
+from attrkit.metrics import f_fidelity, random_masking
+from attrkit.metrics.draws import DRAWS, generator
+from attrkit.metrics.removal import removed
 
 RNG = np.random.default_rng(2)
 X = RNG.random((6, 20, 1)) + 0.5
@@ -82,7 +83,7 @@ def test_the_oracle_is_above_chance_and_its_opposite_below():
 def test_batches_and_chunks_change_nothing(monkeypatch):
     tree = tree_of({"a": RNG.standard_normal((6, 20))})
     whole = f_fidelity(linear, tree, n_draws=5, **QUIET)
-    monkeypatch.setattr(_removal, "CHUNK", 1)
+    monkeypatch.setattr(removed, "CHUNK", 1)
     parts = f_fidelity(linear, tree, n_draws=5, batch_size=3, **QUIET)
     np.testing.assert_allclose(parts["f_fidelity_plus"], whole["f_fidelity_plus"], atol=1e-12)
 

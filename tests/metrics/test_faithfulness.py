@@ -9,8 +9,9 @@ import sklearn.metrics
 import xarray as xr
 
 import attrkit
-from attrkit.errors import AttrkitWarning, InputError, RefusedError
-from attrkit.metrics import _removal, faithfulness
+from attrkit.errors import InputError, RefusedError
+from attrkit.metrics import faithfulness
+from attrkit.metrics.removal import removed
 
 RNG = np.random.default_rng(1)
 KERNEL = RNG.standard_normal((8, 2, 3))
@@ -124,7 +125,7 @@ def test_what_stands_in_padding_does_not_count():
 def test_batches_and_chunks_change_nothing(operator, monkeypatch):
     whole = run(operator=operator).drop_attrs(deep=False)
     xr.testing.assert_allclose(run(operator=operator, batch_size=5).drop_attrs(deep=False), whole, rtol=1e-12)
-    monkeypatch.setattr(_removal, "CHUNK", 1)
+    monkeypatch.setattr(removed, "CHUNK", 1)
     xr.testing.assert_allclose(run(operator=operator).drop_attrs(deep=False), whole, rtol=1e-12)
     monkeypatch.undo()
     assert not np.allclose(run(operator=operator, seed=1)["deletion"], whole["deletion"])
@@ -345,8 +346,8 @@ def test_extractors_without_channels_are_refused_for_cells_by_name():
         ({"shares": [0.5, 1.5]}, "numbers from 0 to 1"),
         ({"shares": [1]}, "one of them between the two"),
         ({"n_removed": [0]}, "removes nothing"),
-        ({"metrics": "deletion_auc"}, "accepted is a list of comprehensiveness"),
-        ({"metrics": ["auc"]}, "accepted is a list of comprehensiveness"),
+        ({"metrics": "auc"}, "accepted are some of 'comprehensiveness'"),
+        ({"metrics": []}, "accepted are some of 'comprehensiveness'"),
         ({"error": "relative"}, "accepted are 'absolute', 'squared', 'signed'"),
         ({"rank_by": "size"}, "accepted are 'value', 'magnitude'"),
         ({"kind": "classes"}, "accepted are 'probability', 'logit', 'value'"),
@@ -375,7 +376,9 @@ def test_the_output_that_was_explained_is_the_one_looked_at():
     np.testing.assert_array_equal(ds["target"], [2] * 6)
     xr.testing.assert_identical(ds["deletion"].drop_vars("target"), run(target=2)["deletion"].drop_vars("target"))
     two = {"a": explained["a"].to_dataset(), "b": tree_of(target=1)["b"].to_dataset()}
-    with pytest.raises(InputError, match="'a' and 'b' explain different outputs; say which to look at: target="):
+    with pytest.raises(
+        InputError, match=r"'a' and 'b' differ in their target; .* say which output to look at: target="
+    ):
         run(tree=two, target=None)
     labels = ["sun", "rain", "snow"]
     named = run(tree=tree_of(target="snow"), target=None, output_labels=labels)
@@ -391,11 +394,16 @@ def test_the_output_that_was_explained_is_the_one_looked_at():
     np.testing.assert_allclose(own["comprehensiveness"], ds["comprehensiveness"], atol=1e-12)
 
 
-def test_another_model_than_was_explained_is_warned_of():
+def test_another_model_than_was_explained_is_refused():
     ds = attrkit.extract(classify, X, "occlusion", target="predicted", mask=MASK, show_progress=False)
     faithfulness(classify, ds, channels="sum", show_progress=False)
-    with pytest.warns(AttrkitWarning, match="the model predicts something else for these inputs than 'occlusion'"):
+    with pytest.raises(InputError, match="the model predicts something else than 'occlusion' holds, by 0"):
         faithfulness(lambda x: classify(2 * x), ds, channels="sum", show_progress=False)
+    with pytest.raises(InputError, match="the model has 2 outputs, and 'occlusion' holds 3"):
+        faithfulness(lambda x: classify(x)[:, :2], ds, channels="sum", show_progress=False)
+    # The way out that the message names.
+    other = ds.drop_vars("prediction")
+    faithfulness(lambda x: classify(2 * x), other, channels="sum", show_progress=False)
 
 
 def test_of_several_inputs_the_first_is_removed():

@@ -13,9 +13,9 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
 from attrkit.errors import InputError, MissingDependencyError
-from attrkit.metrics import _bootstrap, _intervals
-from attrkit.metrics._bootstrap import count_cases, one_level, statistic_of
-from attrkit.metrics.statistics import interval
+from attrkit.metrics import interval
+from attrkit.metrics.statistics import bootstrap, limits
+from attrkit.metrics.statistics.bootstrap import count_cases, one_level, statistic_of
 
 
 def drawn(*shape, seed=0):
@@ -90,8 +90,8 @@ def test_blocks_do_not_matter(monkeypatch):
     values[1, 2, :3] = np.nan
     asked = [{}, {"statistic": "median"}, {"over": ("seed", "sample"), "method": "bootstrap"}]
     expected = [interval(values, **each) for each in asked]
-    monkeypatch.setattr(_bootstrap, "BLOCK", 3 * 40)
-    monkeypatch.setattr(_intervals, "HELD", 2 * 2000)
+    monkeypatch.setattr(bootstrap, "BLOCK", 3 * 40)
+    monkeypatch.setattr(limits, "HELD", 2 * 2000)
     for one, each in zip(expected, asked, strict=True):
         xr.testing.assert_allclose(interval(values, **each), one, rtol=1e-12)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attrkit.errors import InputError, RefusedError
-from attrkit.metrics._operators import OPERATORS, find_operators, make_background, replaced
+from attrkit.metrics.removal.operators import OPERATORS, find_operators, make_background, replaced
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((4, 6, 2))

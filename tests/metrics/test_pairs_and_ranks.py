@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attrkit.errors import AttrkitWarning, InputError, MissingDependencyError
-from attrkit.metrics._ranks import agreement_of
-from attrkit.metrics.statistics import paired_tests, rank_stability
+from attrkit.metrics import paired_tests, rank_stability
+from attrkit.metrics.statistics.ranks import agreement_of
 
 NAMES = ["attention", "gradient", "lrp", "occlusion"]
 

@@ -12,7 +12,7 @@ from tensorflow import keras
 import attrkit
 from attrkit.errors import InputError, RefusedError
 from attrkit.metrics import data_randomisation, parameter_randomisation
-from attrkit.metrics._redrawn import redrawn
+from attrkit.metrics.randomisation.redrawn import redrawn
 
 layers = keras.layers
 QUIET = {"show_progress": False}

@@ -7,7 +7,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.metrics import ranking_sensitivity
-from attrkit.metrics._ranks import kendall_w
+from attrkit.metrics.statistics.ranks import kendall_w
 
 OPERATORS = ["zero", "mean", "noise"]
 NAMES = ["a", "b", "c", "d", "random"]
@@ -74,5 +74,5 @@ def test_what_has_no_order_is_refused():
         ranking_sensitivity(faith([[1, 2], [3, 4]]).isel(operator=0))
     with pytest.raises(InputError, match=r"extractors \['a'\] are left"):
         ranking_sensitivity(faith([[1, 2], [3, 4]]), leave_out=["b"])
-    with pytest.raises(InputError, match=r"\['deletion'\] have no value for each sample here; those that do are"):
+    with pytest.raises(InputError, match=r"metrics=\['deletion'\] is not known; accepted are some of"):
         ranking_sensitivity(faith([[1, 2], [3, 4]]), metrics=["deletion"])

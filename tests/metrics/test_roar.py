@@ -126,3 +126,12 @@ def test_results_may_be_given_and_must_fit():
         run(operator=["zero", "mean"])
     with pytest.raises(InputError, match="give one at least, each once"):
         run(seeds=[1, 1])
+    with pytest.raises(InputError, match="seeds=3; accepted is a list of whole numbers"):
+        run(seeds=3)
+    with pytest.raises(InputError, match="train is a int; accepted is a tuple"):
+        run(train=3)
+    with pytest.raises(InputError, match="results_of is a int; accepted are a function of inputs"):
+        run(results_of=3)
+    for shares in (0.5, "all", [], [0.0], [1.5]):
+        with pytest.raises(InputError, match="accepted are numbers above 0 and up to 1, one at least"):
+            run(shares=shares)

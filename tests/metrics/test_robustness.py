@@ -10,9 +10,9 @@ import attrkit
 from attrkit.adapters.function import NumpyFunction
 from attrkit.errors import InputError, RefusedError
 from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution
-from attrkit.metrics._draws import ONLY, generator
-from attrkit.metrics._perturbations import PERTURBATIONS, Sample
-from attrkit.metrics.robustness import infidelity, max_sensitivity
+from attrkit.metrics import infidelity, max_sensitivity
+from attrkit.metrics.draws import ONLY, generator
+from attrkit.metrics.robustness.perturbations import PERTURBATIONS, Sample
 
 SHAPE = (4, 6, 3)
 WEIGHTS = np.random.default_rng(1).normal(size=SHAPE[1:])
@@ -76,7 +76,7 @@ def test_of_a_multiple_of_the_gradient_it_is_what_the_closed_form_says(x):
     square = 0.7**2 * (WEIGHTS**2).sum()
     np.testing.assert_allclose(found["output_change"], square, atol=4 * np.sqrt(2 / 500) * square)
     np.testing.assert_allclose(found["standard_error"][1], np.sqrt(2 / 500) * square, rtol=0.3)
-    fitted = infidelity(linear, tree, normalize=True, **asked)
+    fitted = infidelity(linear, tree, normalise=True, **asked)
     np.testing.assert_allclose(fitted["scale"], np.array([-1, 0, 2, 1 / 3])[:, None] * np.ones(4), atol=1e-12)
     np.testing.assert_allclose(fitted["infidelity"].sel(extractor=["-1.0", "0.5", "3.0"]), 0, atol=1e-25)
     # Nothing is foretold at any scale.
@@ -109,7 +109,7 @@ def test_attention_is_compared_at_its_best_scale(x):
     tree = {"attention": weights.to_dataset(name="attention").assign(input=ds["input"]), "steps": ds}
     plain = infidelity(linear, tree, perturbation="window", **QUIET)
     assert (plain["infidelity"].sel(extractor="attention") > 1).all()
-    fitted = infidelity(linear, tree, perturbation="window", normalize=True, **QUIET)
+    fitted = infidelity(linear, tree, perturbation="window", normalise=True, **QUIET)
     np.testing.assert_allclose(fitted["infidelity"], 0, atol=1e-20)
     np.testing.assert_allclose(fitted["scale"].sel(extractor="attention"), 1 / 7)
     queries = weights.expand_dims(query_timestep=6, axis=1).to_dataset(name="attention").assign(input=ds["input"])
@@ -326,7 +326,7 @@ def test_it_is_the_most_that_a_noisy_copy_moves(x, norm):
     np.testing.assert_allclose(found["max_sensitivity"], moves.max(axis=0) / sizes)
     np.testing.assert_allclose(found["mean_sensitivity"], moves.mean(axis=0) / sizes)
     assert float(abs(noises(SHAPE, 6, 0.1)).max()) <= 0.1
-    plain = max_sensitivity(squares, x, itself, normalize=False, **asked).isel(extractor=0)
+    plain = max_sensitivity(squares, x, itself, normalise=False, **asked).isel(extractor=0)
     np.testing.assert_allclose(plain["max_sensitivity"], moves.max(axis=0))
     moved = abs(squares((x + noises(SHAPE, 6, 0.1)).reshape(-1, *SHAPE[1:])).reshape(6, 4) - squares(x))
     np.testing.assert_allclose(found["prediction_change"], moved.max(axis=0))
@@ -429,7 +429,7 @@ def test_what_is_refused(x, asked, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("norm", np.zeros(2)), ("norm", slice(2)), ("normalize", "no"), ("normalize", -0.5)]
+    ("name", "value"), [("norm", np.zeros(2)), ("norm", slice(2)), ("normalise", "no"), ("normalise", -0.5)]
 )
 def test_options_of_the_wrong_type_are_refused_by_name(x, name, value):
     with pytest.raises(InputError, match=f"{name}=.* is not known; accepted are"):

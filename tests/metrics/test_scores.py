@@ -3,7 +3,7 @@ import pytest
 
 import attrkit
 from attrkit.errors import InputError
-from attrkit.metrics._scores import read_scores
+from attrkit.metrics.scores import read_scores
 
 
 @pytest.fixture

@@ -124,7 +124,9 @@ def test_something_else_is_refused(gradient):
         InputError, match=r"got a Dataset with \['attribution'.*accepted is what attrkit.metrics.conver"
     ):
         convergence(gradient)
-    with pytest.raises(InputError, match="measures='gap'; accepted are gap_share, attribution_change"):
+    with pytest.raises(
+        InputError, match="measures='gap' is not known; accepted are some of 'gap_share', 'attribution_change'"
+    ):
         convergence(measured(), measures="gap")
     with pytest.raises(InputError, match="unknown sample 9; accepted are 's0', 's1', 's2'"):
         convergence(measured(), samples=9)

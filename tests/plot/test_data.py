@@ -4,7 +4,7 @@ import xarray as xr
 
 from attrkit.errors import InputError
 from attrkit.plot import attention, heatmap
-from attrkit.plot._data import datasets
+from attrkit.plot.data import datasets
 
 
 def test_what_users_pass_is_ordered_by_extractor(gradient, saliency, tree, layers):
@@ -95,7 +95,7 @@ def test_dims_in_another_order_are_drawn_alike(gradient):
         ({"samples": [{}]}, r"\[{}\] is no label and no list of labels of 'sample'"),
         ({"channels": np.ma.masked}, "is no label and no list of labels of 'channel'"),
         ({"visuals": 3}, "visuals=3; accepted is a mapping of mesh"),
-        ({"scale": np.zeros(2)}, "unknown scale array"),
+        ({"scale": np.zeros(2)}, "scale=array.* is not known"),
         ({"robust": "99"}, "robust='99' is no percentile"),
         ({"col": {}}, "col={} is not known; accepted are 'sample', 'extractor'"),
         ({"figsize": float("inf")}, "figsize=inf; accepted are"),

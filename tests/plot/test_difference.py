@@ -124,5 +124,5 @@ def test_wrong_arguments_are_refused(two, gradient):
         difference(gradient)
     with pytest.raises(InputError, match="'vmax' is no style"):
         difference(two, visuals={"mesh": {"vmax": 1}})
-    with pytest.raises(InputError, match="unknown scale 'max'"):
+    with pytest.raises(InputError, match="scale='max' is not known"):
         difference(two, scale="max")

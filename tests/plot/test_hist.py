@@ -87,7 +87,7 @@ def test_false_omits_a_visual(gradient, name):
 
 
 def test_wrong_arguments_are_refused(gradient):
-    with pytest.raises(InputError, match="unknown by='sample'; accepted are extractor, channel"):
+    with pytest.raises(InputError, match="by='sample' is not known; accepted are 'extractor', 'channel'"):
         hist(gradient, by="sample")
     with pytest.raises(InputError, match="bins must be a whole number, 1 or more, got 'auto'"):
         hist(gradient, bins="auto")

@@ -103,7 +103,7 @@ def test_what_cannot_be_laid_over_is_refused(gradient, weights, layers):
         InputError, match="an overlay shows one sample, and 2 came; give one label, such as samples='a'"
     ):
         overlay(gradient, samples=["a", "b"])
-    with pytest.raises(InputError, match="unknown kind 'area'; accepted are line, background"):
+    with pytest.raises(InputError, match="kind='area' is not known; accepted are 'line', 'background'"):
         overlay(gradient, kind="area")
     short = gradient.drop_vars(["input", "mask"]).isel(timestep=slice(5))
     with pytest.raises(InputError, match="'short' has 5 timesteps and the series 12; an overlay needs one value a"):

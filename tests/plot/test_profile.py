@@ -142,7 +142,7 @@ def test_wrong_arguments_are_refused(tree, weights):
         profile(weights)
     with pytest.raises(InputError, match="normalise='max' is not known; accepted are 'sample', 'none'"):
         profile(tree, normalise="max")
-    with pytest.raises(InputError, match="profiles='query'; accepted are 'timestep', 'channel'"):
+    with pytest.raises(InputError, match="profiles='query' is not known; accepted are some of 'timestep', 'channel'"):
         profile(tree, profiles="query")
     with pytest.raises(InputError, match="method='wald' is not known"):
         profile(tree, method="wald")

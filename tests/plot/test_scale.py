@@ -120,7 +120,7 @@ def test_a_percentile_of_zero_falls_back_to_the_maximum():
 
 
 def test_unknown_scales_and_percentiles_are_refused():
-    with pytest.raises(InputError, match="unknown scale 'global'; accepted are extractor, sample, shared"):
+    with pytest.raises(InputError, match="scale='global' is not known; accepted are 'extractor', 'sample', 'shared'"):
         divide([small], ["a"], scale="global")
     with pytest.raises(InputError, match=r"robust=0\.99 is no percentile to clip at; accepted are numbers between 50"):
         divide([small], ["a"], robust=0.99)

@@ -8,9 +8,9 @@ from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import infidelity_perturb_func_decorator, sensitivity_max
 
 import attrkit
-from attrkit.metrics._draws import ONLY, generator
-from attrkit.metrics._perturbations import PERTURBATIONS, Sample
-from attrkit.metrics.robustness import infidelity, max_sensitivity
+from attrkit.metrics import infidelity, max_sensitivity
+from attrkit.metrics.draws import ONLY, generator
+from attrkit.metrics.robustness.perturbations import PERTURBATIONS, Sample
 
 DRAWS = 7
 SHAPE = (3, 6, 2)
@@ -46,10 +46,10 @@ def perturbed(x, name, noise):
     return torch.from_numpy(np.stack(rows))
 
 
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("perturbation", ["gaussian", "square"])
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients"])
-def test_infidelity(model, x, method, perturbation, normalize):
+def test_infidelity(model, x, method, perturbation, normalise):
     ds = attrkit.extract(model, x, method, target=1, **QUIET)
     found = infidelity(
         *(model, ds),
@@ -57,7 +57,7 @@ def test_infidelity(model, x, method, perturbation, normalize):
         noise_scale=0.3,
         unit="input",
         n_samples=DRAWS,
-        normalize=normalize,
+        normalise=normalise,
         **QUIET,
     )
     decorate = infidelity_perturb_func_decorator(multiply_by_inputs=method == "integrated_gradients")
@@ -68,7 +68,7 @@ def test_infidelity(model, x, method, perturbation, normalize):
         torch.from_numpy(ds["attribution"].values),
         target=1,
         n_perturb_samples=DRAWS,
-        normalize=normalize,
+        normalize=normalise,
     )
     np.testing.assert_allclose(found["infidelity"][0], theirs.detach(), rtol=1e-6, atol=1e-12)
     assert (found["infidelity"] > 1e-8).all()

@@ -6,7 +6,7 @@ import xarray as xr
 
 import attrkit
 from attrkit.errors import CompletenessWarning, ForwardMismatchError, InputError, RefusedError
-from attrkit.relevance import COMPOSITES, Composite, Epsilon, Gamma, passes
+from attrkit.relevance import COMPOSITES, AlphaBeta, Composite, Epsilon, Gamma, ZBox, passes
 from tests.relevance.common import with_biases
 
 STEPS, CHANNELS = 12, 3
@@ -328,13 +328,27 @@ def test_rules_of_the_first_layer(keras, x):
         lrp(behind, x, input_rule="flat")
 
 
+def test_rules_that_would_not_keep_relevance_are_refused():
+    for rule, options, message in (
+        (AlphaBeta, {"alpha": 2, "beta": 2}, "alpha=2 and beta=2 came; their difference must be 1"),
+        (AlphaBeta, {"bias": "half"}, "bias='half' is not known; accepted are 'split', 'innvestigate', 'ignore'"),
+        (AlphaBeta, {"alpha": 0, "beta": -1}, "beta must be a number, 0 or more, got -1"),
+        (Epsilon, {"epsilon": -1e-3}, "epsilon must be a number, 0 or more"),
+        (Gamma, {"gamma": "much"}, "gamma must be a number, 0 or more, got 'much'"),
+        (ZBox, {"low": 0, "high": float("inf")}, "high must be a number, got inf"),
+        (ZBox, {"low": 1, "high": 0}, "low=1 and high=0 came; accepted is a low no larger than high"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rule(**options)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"composite": "aras"}, "unknown composite 'aras'; known are arras"),
-        ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon=nan is not accepted"),
-        ({"epsilon": -1}, "epsilon=-1 is not accepted"),
-        ({"input_rule": "round"}, "unknown input_rule 'round'"),
+        ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon must be a number, 0 or more, got nan"),
+        ({"epsilon": -1}, "epsilon must be a number, 0 or more, got -1"),
+        ({"input_rule": "round"}, "input_rule='round' is not known"),
         ({"baseline": 1.0}, "lrp has no baseline"),
         ({"n_steps": 3}, "lrp has no option 'n_steps'"),
     ],
@@ -367,5 +381,5 @@ def test_a_function_has_no_layers():
 
 
 def test_a_composite_says_how_attention_is_treated():
-    with pytest.raises(InputError, match="attention='hold' is not known; accepted are 'held' and 'shared'"):
+    with pytest.raises(InputError, match="attention='hold' is not known; accepted are 'held', 'shared'"):
         Composite(attention="hold")

@@ -109,7 +109,7 @@ def test_attention_is_kept_in_the_precision_that_is_named(model, data, tmp_path)
 def test_attention_of_which_nothing_would_be_kept_is_refused(model, data):
     with pytest.raises(InputError, match="give reduce"):
         attrkit.extract(model, data[0], "attention", weights=False)
-    with pytest.raises(InputError, match="precision='int8' is not known; accepted are float16, float32"):
+    with pytest.raises(InputError, match="precision='int8' is not known; accepted are 'float16', 'float32'"):
         attrkit.extract(model, data[0], "attention", precision="int8")
 
 

@@ -5,8 +5,9 @@ from scipy.spatial.distance import jensenshannon
 import attrkit
 from attrkit.attention.impose import explain_weights
 from attrkit.errors import InputError
-from attrkit.studies._weights import divergence_of_rows
-from attrkit.studies.adversarial import _slope_of_divergence, adversarial_attention
+from attrkit.schema import faults
+from attrkit.studies.attention.adversarial import _slope_of_divergence, adversarial_attention
+from attrkit.studies.attention.weights import divergence_of_rows
 
 
 def test_the_divergence_and_its_slope():
@@ -27,6 +28,7 @@ def test_where_weights_do_not_matter_the_adversary_shares_almost_nothing(weighte
     layer = weighted.get_layer("attention")
     layer.set_weights([0 * w for w in layer.get_weights()])
     found = adversarial_attention(weighted, x, epsilon=1e-4, n_steps=100, n_starts=2, show_progress=False)
+    assert faults(found) == []
     # From flat weights, one key with all weight is the farthest there is.
     flat, one = np.full(6, 1 / 6), np.eye(6)[0]
     np.testing.assert_allclose(found["jensen_shannon"], jensenshannon(flat, one, base=2) ** 2, rtol=2e-2)
@@ -72,5 +74,5 @@ def test_what_is_reported_is_what_the_weights_do(classifier, x):
 def test_bad_options(weighted, x):
     with pytest.raises(InputError, match="epsilon must be a number above 0"):
         adversarial_attention(weighted, x, epsilon=0)
-    with pytest.raises(InputError, match="learning_rate must be above 0"):
+    with pytest.raises(InputError, match="learning_rate must be a number above 0"):
         adversarial_attention(weighted, x, epsilon=0.1, learning_rate=-1)

@@ -8,9 +8,10 @@ from tensorflow import keras
 
 import attrkit
 from attrkit.errors import InputError, RefusedError
-from attrkit.studies._outputs import ABSOLUTE, TOTAL_VARIATION
-from attrkit.studies._training_loss import kullback_leibler, loss_of, real_shares, shares_of_rows
-from attrkit.studies.adversarial_training import adversarial_training
+from attrkit.schema import faults
+from attrkit.studies.attention.adversarial_training import adversarial_training
+from attrkit.studies.attention.outputs import ABSOLUTE, TOTAL_VARIATION
+from attrkit.studies.attention.training_loss import kullback_leibler, loss_of, real_shares, shares_of_rows
 
 layers = keras.layers
 QUIET = {"show_progress": False}
@@ -82,6 +83,7 @@ def unchanged(model, before):
 def test_where_weights_do_not_matter_they_go_far_and_the_answer_stays(indifferent, x):
     before = [v.numpy() for v in indifferent.variables]
     found = adversarial_training(indifferent, x, lambdas=[0, 0.1], start="base", epochs=60, learning_rate=0.05, **QUIET)
+    assert faults(found) == []
     unchanged(indifferent, before)
     alone, far = found.sel(lambda_=0), found.sel(lambda_=0.1)
     assert (alone["jensen_shannon"] < 0.01).all()

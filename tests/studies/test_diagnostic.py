@@ -7,8 +7,9 @@ from scipy.optimize import check_grad
 
 import attrkit
 from attrkit.errors import AttrkitWarning, InputError
+from attrkit.schema import faults
 from attrkit.studies import diagnostic
-from attrkit.studies._context_free import Task, fit, initial, loss_of, objective, outputs_of
+from attrkit.studies.attention.context_free import Task, fit, initial, loss_of, objective, outputs_of
 
 LENGTH = 6
 
@@ -191,6 +192,7 @@ def test_attention_is_reduced_by_name_only():
     with pytest.raises(InputError, match="attention has 2 heads, head=None is not one"):
         diagnostic(TRAIN, TEST, {"lstm": full}, reduce="last")
     found = diagnostic(TRAIN, TEST, {"lstm": full}, reduce="last", head="mean", seeds=[0], show_progress=False)
+    assert faults(found) == []
     expected = diagnostic(
         *(TRAIN, TEST, {"lstm": tuple(rows[part][:, :, -1].mean(1) for part in HALF)}),
         **{"seeds": [0], "show_progress": False},

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from attrkit.studies import _findings_trained as trained
-from attrkit.studies._findings import find
 from attrkit.studies.summaries.agreement import agreement
 from attrkit.studies.summaries.other_tests import summarise
+from attrkit.studies.writing import findings_trained as trained
+from attrkit.studies.writing.findings import find
 
 
 def scored(gap, name="correct"):

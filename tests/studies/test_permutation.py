@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 import attrkit
 from attrkit.errors import InputError, RefusedError
-from attrkit.studies.permutation import _shuffle, permute_attention
+from attrkit.schema import faults
+from attrkit.studies.attention.permutation import _shuffle, permute_attention
 
 
 @settings(deadline=None)
@@ -31,6 +32,7 @@ def test_every_order_is_as_likely():
 
 def test_the_answer_of_a_linear_model_moves_as_its_weights_do(weighted, x):
     found = permute_attention(weighted, x, n_permutations=4, seed=2, show_progress=False)
+    assert faults(found) == []
     weights = attrkit.extract(weighted, x, "attention", show_progress=False)["attention"].values
     kernel, bias = weighted.layers[-1].get_weights()
     values = x @ kernel[:, 0]

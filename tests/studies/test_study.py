@@ -11,7 +11,7 @@ import xarray as xr
 
 import attrkit
 from attrkit.errors import AttrkitWarning, InputError, RefusedError, StoreError
-from attrkit.studies._steps import StudyStore
+from attrkit.studies.running.steps import StudyStore
 from tests.studies.trainers import ASK, contents, data, features, killable, late
 
 

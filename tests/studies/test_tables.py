@@ -13,9 +13,9 @@ from scipy import stats
 import attrkit
 from attrkit.errors import InputError, MissingDependencyError
 from attrkit.studies import protocol, tables, write_tables
-from attrkit.studies._table_files import as_latex, as_markdown, for_readers
 from attrkit.studies.summaries.attention_tests import by_largest_weight
 from attrkit.studies.summaries.rows import interval_of
+from attrkit.studies.writing.table_files import as_latex, as_markdown, for_readers
 
 SEEDS = [4, 0, 2]
 
@@ -252,7 +252,7 @@ def test_digits_are_those_that_an_interval_is_worth(estimate, low, high, told):
 def test_what_does_not_fit_is_refused(tree, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"accepted is what attrkit\.study"):
         tables(xr.DataTree())
-    with pytest.raises(InputError, match="accepted is a list of csv, md, tex"):
+    with pytest.raises(InputError, match="accepted are some of 'csv', 'md', 'tex'"):
         write_tables(tree, tmp_path, formats=["html"])
     for package, act in (("tabulate", "md"), ("jinja2", "tex")):
         monkeypatch.setitem(sys.modules, package, None)

@@ -5,6 +5,7 @@ from tensorflow import keras
 
 import attrkit
 from attrkit.errors import InputError, RefusedError
+from attrkit.schema import faults
 from attrkit.studies import uniform_attention, uniform_training
 
 layers = keras.layers
@@ -36,6 +37,7 @@ def test_data_that_need_attention():
         return fit(x, y, seed)
 
     found = uniform_training(spied, TRAIN, TEST, seeds=[3, 4], show_progress=False)
+    assert faults(found) == []
     assert calls == [3, 3, 4, 4]
     assert found["absolute_error"].dims == ("attention", "seed", "sample")
     assert found.attrs["models_trained"] == 4

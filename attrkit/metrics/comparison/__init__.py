@@ -1,0 +1,1 @@
+"""How alike what extractors say is: rank correlations, top-k measures, divergences."""

@@ -1,0 +1,1 @@
+"""What explanations owe to what was learned: parameters drawn anew, labels shuffled."""

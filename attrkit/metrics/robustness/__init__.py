@@ -1,0 +1,1 @@
+"""What small changes of the input do to an explanation, and what an explanation says that they do."""

@@ -1,0 +1,1 @@
+"""Against what is known to be salient."""

@@ -1,0 +1,1 @@
+"""Tests of attention weights: shuffled, adversarial, uniform, and handed to a model without context."""
