@@ -1,15 +1,18 @@
 """Rules of kernel layers: a linear map, a bias and an activation that passes relevance on.
 
-Each is data, and has one function ``modified``, the layer's forward pass with the rule for its gradient.
+Each is data, and has one function ``modified``, the layer's forward pass with the rule for its gradient. Numbers
+that no rule can be written with are an `InputError`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from attrkit.errors import RefusedError
+from attrkit.checks import is_number, one_of
+from attrkit.errors import InputError, RefusedError
 from attrkit.relevance.flow import BIAS, EPSILON, INTO, Activation, Flow
 
 
@@ -28,6 +31,13 @@ class Kernel(NamedTuple):
         return z, z if self.activation is None else self.activation(z)
 
 
+def check_number(value: Any, name: str, *, least: float = 0.0) -> None:
+    """Refuse what a rule cannot be written with."""
+    if not is_number(value) or not least <= value < float("inf"):
+        what = "a finite number" if least == float("-inf") else f"a number of at least {least:g}"
+        raise InputError(f"{name}={short(value)} is not accepted; give {what}")
+
+
 def _halves(flow: Flow, values: Any) -> tuple[Any, Any]:
     zero = flow.ops.zeros_like(values)
     return flow.ops.maximum(values, zero), flow.ops.minimum(values, zero)
@@ -44,6 +54,9 @@ class Epsilon:
     """
 
     epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_number(self.epsilon, "epsilon")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
@@ -71,6 +84,13 @@ class AlphaBeta:
     beta: float = 1.0
     bias: str = "split"
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta", "epsilon"):
+            check_number(getattr(self, name), name)
+        one_of(self.bias, "bias", ("split", "innvestigate", "ignore"))
+        if not np.isclose(self.alpha - self.beta, 1):
+            raise InputError(f"alpha={self.alpha} and beta={self.beta} came; accepted are two whose difference is 1")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
@@ -129,6 +149,10 @@ class Gamma:
 
     gamma: float = 0.25
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        check_number(self.gamma, "gamma")
+        check_number(self.epsilon, "epsilon")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""
@@ -190,6 +214,11 @@ class ZBox:
     low: float
     high: float
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        check_number(self.low, "low", least=float("-inf"))
+        check_number(self.high, "high", least=self.low)
+        check_number(self.epsilon, "epsilon")
 
     def modified(self, flow: Flow, layer: Kernel, x: Any) -> Any:
         """Return the layer's output, with the rule for its gradient."""

@@ -335,6 +335,8 @@ def test_rules_of_the_first_layer(keras, x):
         ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon=nan is not accepted"),
         ({"epsilon": -1}, "epsilon=-1 is not accepted"),
         ({"input_rule": "round"}, "unknown input_rule 'round'"),
+        ({"input_rule": []}, r"input_rule=\[\] is no rule"),
+        ({"by_layer": []}, r"by_layer=\[\] is not known; accepted are True and False"),
         ({"baseline": 1.0}, "lrp has no baseline"),
         ({"n_steps": 3}, "lrp has no option 'n_steps'"),
     ],
