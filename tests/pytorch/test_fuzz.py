@@ -12,7 +12,7 @@ from torch import nn
 import attrkit
 from attrkit.methods import find_method, method_names
 from tests.fuzz import questions, strategies
-from tests.fuzz.contract import fuzz, outcome, refused
+from tests.fuzz.contract import OF_INPUTS, fuzz, outcome, refused
 
 X = strategies.right_inputs().astype("float32")
 
@@ -73,13 +73,10 @@ def tried(subject, about, inputs=X, method="gradient", **asked):
     return found
 
 
-WORDS = ("inputs", "input", "window", "label", "sample", "timestep", "channel", "column", "batch", "mask", "variable")
-
-
 @given(strategies.inputs(), st.sampled_from(["gradient", "attention"]))
 @fuzz(25)
 def test_inputs_of_a_module_are_explained_or_refused(values, method):
-    found = tried("inputs", {**dict.fromkeys(WORDS), "values": values}, values, method)
+    found = tried("inputs", {**dict.fromkeys(OF_INPUTS), "values": values}, values, method)
     if not refused(found) and isinstance(values, np.ndarray) and values.shape == found["input"].shape:
         np.testing.assert_array_equal(found["input"], values.astype("float32"))
 
