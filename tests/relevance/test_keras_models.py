@@ -332,6 +332,7 @@ def test_rules_of_the_first_layer(keras, x):
     ("options", "message"),
     [
         ({"composite": "aras"}, "unknown composite 'aras'; known are arras"),
+        ({"composite": ["arras"]}, r"unknown composite \['arras'\]"),
         ({"composite": "attnlrp", "epsilon": float("nan")}, "epsilon=nan is not accepted"),
         ({"epsilon": -1}, "epsilon=-1 is not accepted"),
         ({"input_rule": "round"}, "unknown input_rule 'round'"),
