@@ -262,6 +262,8 @@ def _named_methods(methods: Any) -> list[tuple[str, Any, dict[str, Any]]]:
             method, options = value if isinstance(value, tuple) and len(value) == 2 else (value, {})
             if isinstance(method, tuple) or not isinstance(options, Mapping):
                 raise InputError(f"method {name!r} is {short(value)}; accepted are a method, or (method, options)")
+            if not all(isinstance(option, str) for option in options):
+                raise InputError(f"options of {name!r} are {short(options)}; accepted is text as the name of an option")
             named.append((name, method, dict(options)))
         check_names(methods)
         return named

@@ -350,7 +350,10 @@ def _check_values(array: xr.DataArray, dtype: str | None) -> xr.DataArray:
         )
     if dtype is not None and np.dtype(dtype).kind in "iu" and kind == "f":
         raise InputError(f"inputs are {array.dtype}, the model takes integers ({dtype}), such as token ids")
-    if dtype is not None:
+    if dtype is None:
+        # Of another machine's byte order, which frameworks do not take.
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    else:
         # What the cast makes of values that are too large is refused below.
         with np.errstate(over="ignore"):
             cast = array.astype(dtype)

@@ -103,7 +103,7 @@ def _write(data: xr.Dataset | xr.DataTree, target: Path) -> None:
         if target.suffix in ZARR:
             # Version 3 has no specification of text of fixed width yet: zarr warns of it, others cannot read it.
             # A chunk of nothing but zeros is a file too, so that a file that is missing is one that was lost.
-            data.to_zarr(_local_store(part), consolidated=False, zarr_format=2, write_empty_chunks=True)
+            data.to_zarr(local_store(part), consolidated=False, zarr_format=2, write_empty_chunks=True)
         else:
             data.to_netcdf(part, engine="h5netcdf")
         _check_written(data, part, target)
@@ -247,7 +247,7 @@ def _lost_chunks(source: Path) -> list[str]:
     """Name the arrays of a folder of zarr that lack a file, which would be read as zeros."""
     import zarr
 
-    members = zarr.open_group(_local_store(source), mode="r", use_consolidated=False).members(max_depth=None)
+    members = zarr.open_group(local_store(source), mode="r", use_consolidated=False).members(max_depth=None)
     return [name for name, held in members if isinstance(held, zarr.Array) and held.nchunks_initialized < held.nchunks]
 
 
@@ -258,10 +258,10 @@ def harmless(source: Path, engine: str) -> dict[str, Any]:
     if engine != "zarr":
         return {"filename_or_obj": source, **options}
     # Without dask too: what is lazy is read by xarray itself.
-    return {"filename_or_obj": _local_store(source), "consolidated": False, "chunks": None, **options}
+    return {"filename_or_obj": local_store(source), "consolidated": False, "chunks": None, **options}
 
 
-def _local_store(folder: Path) -> Any:
+def local_store(folder: Path) -> Any:
     """Return a folder as zarr's store: a path as text it may read as an address, in which %, # and ? have a meaning."""
     from zarr.storage import LocalStore
 

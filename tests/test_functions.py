@@ -315,6 +315,7 @@ def test_a_method_may_take_its_arguments_as_they_come(x):
         (np.array(None), "methods=array.* came; accepted are a list"),
         ({"own": ("occlusion", {}, 3)}, r"method 'own' is .*; accepted are a method, or \(method, options\)"),
         ({"own": ("occlusion", 3)}, r"method 'own' is \('occlusion', 3\)"),
+        ({"own": ("occlusion", {1: 2})}, r"options of 'own' are \{1: 2\}; accepted is text as the name"),
         ({"a/b": "occlusion"}, "'a/b' cannot name a group"),
         ({3: "occlusion"}, "3 cannot name a group"),
     ],

@@ -200,6 +200,14 @@ def test_a_model_without_channels_takes_two_axes(tokens):
     np.testing.assert_array_equal(x.values, np.arange(10).reshape(2, 5))
 
 
+@pytest.mark.parametrize("kind", [">i2", ">f4"])
+def test_values_of_another_byte_order_come_in_that_of_this_machine(kind):
+    values = np.arange(12).reshape(1, 6, 2).astype(kind)
+    found = label_inputs(values)
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, values)
+
+
 def test_values_come_in_the_dtype_of_the_model():
     assert label_inputs(VALUES, dtype="float32").dtype == "float32"
     np.testing.assert_allclose(label_inputs(VALUES, dtype="float32").values, VALUES, rtol=1e-6)

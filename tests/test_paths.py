@@ -12,8 +12,10 @@ import attrkit
 from attrkit.data_files import read_inputs
 from attrkit.errors import AttrkitError, InputError
 from attrkit.schema import build
+from attrkit.store import local_store
+from attrkit.studies.running.steps import begin_store
 
-HARD = "with space, ünï 日本 'quotes' #1 %20 [x] $HOME"
+HARD = "with space, ünï 日本 'quotes' #1 %20 [x] $HOME ?a"
 
 
 @pytest.fixture(params=["folder", "link"])
@@ -48,6 +50,13 @@ def test_streamed_results_go_anywhere(folder):
     assert sorted(path.name for path in folder.iterdir()) == [f"{HARD}.zarr"]
 
 
+def test_steps_of_a_study_go_anywhere(folder):
+    store = begin_store(folder / f"{HARD}.zarr")
+    store.write("seed 0/step", result(), {"key": "k"})
+    xr.testing.assert_equal(begin_store(store.path).read("seed 0/step", "k"), result())
+    assert sorted(path.name for path in folder.iterdir()) == [f"{HARD}.zarr"]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".nc", ".zarr"])
 def test_data_are_read_from_anywhere(folder, suffix):
     path, values = folder / f"{HARD}{suffix}", np.ones((3, 2))
@@ -59,7 +68,7 @@ def test_data_are_read_from_anywhere(folder, suffix):
         path.write_text("t,a,b\n0,1,1\n1,1,1\n2,1,1\n")
     else:
         ds = xr.Dataset({"x": (("time", "channel"), values)})
-        ds.to_zarr(path, zarr_format=2) if suffix == ".zarr" else ds.to_netcdf(path, engine="h5netcdf")
+        ds.to_zarr(local_store(path), zarr_format=2) if suffix == ".zarr" else ds.to_netcdf(path, engine="h5netcdf")
     np.testing.assert_array_equal(read_inputs(path), values)
 
 

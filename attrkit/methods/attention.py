@@ -13,7 +13,7 @@ from attrkit.adapters.terms import Reader
 from attrkit.attention import find_readers
 from attrkit.attention.diagnose import measure, notes_on
 from attrkit.attention.reduce import reduce_attention
-from attrkit.checks import one_of
+from attrkit.checks import flag, one_of
 from attrkit.errors import AttentionWarning, InputError, RefusedError
 from attrkit.layers import match_layers
 from attrkit.parts import Parts, arrays_of, each, row_count
@@ -84,7 +84,7 @@ def attention(
     """
     if precision is not None:
         one_of(precision, "precision", PRECISIONS)
-    if not weights and (reduce is None or precision is not None):
+    if not flag(weights, "weights") and (reduce is None or precision is not None):
         raise InputError("weights=False keeps what reduce= makes of them: give reduce, and leave precision= out")
     readers = find_readers(model.layers())
     if not readers:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.adapters.base import Adapter
+from attrkit.checks import flag
 from attrkit.errors import CompletenessWarning, RefusedError
 from attrkit.half import way_out_of
 from attrkit.method import OUTPUT, attribution, checked_first, needs_gradient
@@ -36,6 +37,7 @@ def _planned(
     RefusedError
         Also if the model computes in half precision, as far as that is known by now.
     """
+    flag(by_layer, "by_layer")
     if model.half:
         raise RefusedError(
             "lrp divides by sums that may be next to zero, which magnifies rounding: relevance would add up, and be "

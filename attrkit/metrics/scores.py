@@ -29,10 +29,15 @@ def read_scores(
     Raises
     ------
     InputError
-        If shapes or masks differ, or attributions are of several outputs.
+        If shapes or masks differ, or attributions are of several outputs, or have no samples or timesteps.
     """
     datasets = as_datasets(results)
     scores = stack(datasets, channels=channels, attention=attention, layer=layer, head=head)
+    lost = [dim for dim in ("sample", "timestep") if dim not in scores.dims]
+    if lost:
+        raise InputError(
+            f"attributions have dims {scores.dims[1:]}, without {lost[0]!r}; metrics are of samples in time"
+        )
     if "output" in scores.dims:
         raise InputError(
             f"attributions are of {scores.sizes['output']} outputs; metrics are of one at a time: select it, "

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from reprlib import repr as short
+from typing import Any, get_args
 
 from attrkit.checks import one_of, real_number
 from attrkit.errors import InputError
@@ -10,6 +11,9 @@ from attrkit.relevance.rule import Rule
 from attrkit.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, KernelRule, WSquare, ZBox, ZPlus
 
 _EPSILON = Epsilon(1e-3)
+
+RULES = ", ".join(kind.__name__ for kind in get_args(KernelRule))
+"""Names of the rules for layers of weights."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Composite:
         Before all of these, by a layer's type or its path: a kernel rule, or a function ``f(call, flow)`` that returns
         the layer's output, such as `attrkit.relevance.passes` for a layer that is linear or only routes.
 
+    Raises
+    ------
+    InputError
+        If something else came.
+
     Examples
     --------
     >>> from attrkit.relevance import COMPOSITES, AlphaBeta
@@ -46,6 +55,19 @@ class Composite:
 
     def __post_init__(self) -> None:
         one_of(self.attention, "attention", ("held", "shared"))
+        real_number(self.epsilon, "epsilon", least=0)
+        first = _EPSILON if self.first is None else self.first
+        for role, own in (("kernel", self.kernel), ("first", first)):
+            if not isinstance(own, KernelRule):
+                raise InputError(f"{role}={short(own)} is no rule; accepted are {RULES}")
+        if not isinstance(self.layers, Mapping):
+            raise InputError(f"layers={short(self.layers)} is no mapping from a layer's type or path to a rule")
+        for name, rule in self.layers.items():
+            if not isinstance(name, str) or not (isinstance(rule, KernelRule) or callable(rule)):
+                raise InputError(
+                    f"layers={{{name!r}: {short(rule)}}} is not accepted; give a rule, {RULES}, or a function "
+                    "f(call, flow), by a layer's type or path"
+                )
 
     def extended(self, layers: Mapping[str, KernelRule | Rule]) -> "Composite":
         """Return this composite with further rules, by a layer's type or path."""
@@ -120,4 +142,7 @@ def composite_of(
         one_of(input_rule, "input_rule", INPUT_RULES)
         rules: dict[str, KernelRule] = {"flat": Flat(), "w_square": WSquare(), "z_box": ZBox(*bounds)}
         input_rule = rules[input_rule]
+    elif input_rule is not None and not isinstance(input_rule, KernelRule):
+        known = ", ".join(map(repr, INPUT_RULES))
+        raise InputError(f"input_rule={short(input_rule)} is no rule; accepted are {known}, or a rule: {RULES}")
     return composite if input_rule is None else replace(composite, first=input_rule)

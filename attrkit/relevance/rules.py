@@ -1,6 +1,7 @@
 """Rules of kernel layers: a linear map, a bias and an activation that passes relevance on.
 
-Each is data, and has one function ``modified``, the layer's forward pass with the rule for its gradient.
+Each is data, and has one function ``modified``, the layer's forward pass with the rule for its gradient. Numbers
+that no rule can be written with are an `InputError`.
 """
 
 from collections.abc import Callable

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attrkit.errors import StoreError
+from attrkit.store import local_store
 from attrkit.streaming.identity import digest_of
 
 _LARGEST = 2**30
@@ -64,7 +65,7 @@ def create(store: Path, ds: xr.Dataset, *, chunk_size: int, length: int) -> None
         chunks = tuple(chunk_size if dim == "sample" else max(size, 1) for dim, size in variable.sizes.items())
         encoding[name] = {"chunks": chunks, **_time_encoding(variable)}
     # Version 2 as `attrkit.save` has it.
-    empty.to_zarr(store, zarr_format=2, consolidated=False, encoding=encoding)
+    empty.to_zarr(local_store(store), zarr_format=2, consolidated=False, encoding=encoding)
     grow(store, length)
 
 
@@ -103,7 +104,7 @@ def write_text(store: Path, name: str, pieces: Iterable[np.ndarray], *, width: i
     import zarr
 
     with zarr.config.set({"array.write_empty_chunks": True}):
-        group = zarr.open_group(store, mode="r+", zarr_format=2)
+        group = _group(store)
         narrow: Any = group[name]
         array = group.create_array(
             name,
@@ -132,24 +133,26 @@ def _sample_arrays(store: Path) -> list[tuple[str, Any]]:
 
     # A chunk of nothing but zeros is a file too, so that a file that is missing is one that was lost.
     with zarr.config.set({"array.write_empty_chunks": True}):
-        group = zarr.open_group(store, mode="r+", zarr_format=2)
+        group = _group(store)
         return [(name, array) for name, array in sorted(group.arrays()) if "sample" in _dims(array)]
 
 
 def set_attributes(store: Path, attrs: dict[str, Any]) -> None:
     """Set the attributes of the dataset."""
-    import zarr
-
-    zarr.open_group(store, mode="r+", zarr_format=2).attrs.put({key: plain(value) for key, value in attrs.items()})
+    _group(store).attrs.put({key: plain(value) for key, value in attrs.items()})
 
 
 def read_labels(store: Path) -> np.ndarray:
     """Return the labels of all samples."""
+    labels: Any = _group(store)["sample"]
+    return np.asarray(labels[:])
+
+
+def _group(store: Path) -> Any:
+    """Open the arrays as they are, to read and to write."""
     import zarr
 
-    group = zarr.open_group(store, mode="r", zarr_format=2)
-    labels: Any = group["sample"]
-    return np.asarray(labels[:])
+    return zarr.open_group(local_store(store), mode="r+", zarr_format=2)
 
 
 def _dims(array: Any) -> list[str]:

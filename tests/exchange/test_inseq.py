@@ -209,6 +209,12 @@ def test_broken_archives_are_refused(content, tmp_path):
         attrkit.from_inseq(tmp_path)
 
 
+@pytest.mark.parametrize("path", [3, None, [None], object()], ids=["number", "None", "list", "object"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(InputError, match=r"path is a .*; accepted is a str or Path"):
+        attrkit.from_inseq(path)
+
+
 def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(inseq, "_LARGEST", 2**20)
     path = tmp_path / "large.json.gz"

@@ -79,6 +79,15 @@ def state():
 
         found["keras's float type"] = keras.backend.floatx()
         found["keras's image format"] = keras.backend.image_data_format()
+    if "torch" in sys.modules:
+        import torch
+
+        found["torch's random state"] = torch.get_rng_state().numpy().tobytes()
+        found["torch's float type"] = torch.get_default_dtype()
+        found["torch's modes"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()
+        found["torch's autocast"] = torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()
+        found["torch's threads"] = torch.get_num_threads()
+        found["torch's backends"] = torch.backends.mkldnn.enabled, torch.are_deterministic_algorithms_enabled()
     return found
 
 

@@ -91,8 +91,10 @@ def test_options_of_methods_on_a_network_are_taken_or_refused(asked):
     before = held(model)
     outcome(
         f"options of {method}",
-        lambda: attrkit.extract(model, X, method, **{"target": 0, "show_progress": False, name: value}),
-        about={name: value, "attention": None, "steps": None, "rule": None},
+        lambda: attrkit.extract(
+            model, X, method, **{"target": 0, "logits": method == "lrp", "show_progress": False, name: value}
+        ),
+        about={name: value, "attention": None, "steps": None},
     )
     assert held(model) == before
 

@@ -135,6 +135,11 @@ def test_undefined_samples_are_counted():
         ({"n_draws": 0}, "n_draws must be a whole number, 1 or more"),
         ({"operator": ["zero", "mean"]}, "one is accepted here"),
         ({"rank_by": None}, "accepted are 'value', 'magnitude'"),
+        ({"fine_tune": 3}, "fine_tune=3 is no function"),
+        ({"shares": "half"}, "shares='half'; accepted are numbers"),
+        ({"operator": 3}, "operator"),
+        ({"max_share": "all"}, "max_share"),
+        ({"background": np.zeros((2, 2))}, "background"),
     ],
 )
 def test_wrong_options(options, message):

@@ -200,6 +200,8 @@ def test_the_order_of_cases_and_extractors_does_not_matter(data):
         (drawn(2, 9).rename(sample="other"), {}, "no dim 'other'"),
         (drawn(2, 9).rename(sample="window"), {}, "over='sample'"),
         (drawn(2, 9), {"over": "seed"}, "over='seed' is not known"),
+        (drawn(2, 9), {"over": np.zeros(2)}, "over=array"),
+        (drawn(2, 9), {"dim": 3}, "3"),
         (drawn(2, 9), {"test": "anova"}, "accepted are 'wilcoxon', 't', 'sign'"),
         (drawn(2, 9), {"correction": "bonferroni"}, "accepted are 'holm', 'fdr_bh'"),
         (drawn(2, 9), {"alternative": "both"}, "accepted are 'two-sided'"),

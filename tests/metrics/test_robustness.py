@@ -280,6 +280,9 @@ def test_results_that_do_not_belong_together_are_refused(x):
         infidelity(linear, ds, kind={"slop": "slope"}, **QUIET)
     with pytest.raises(InputError, match="perturbation='blur'"):
         infidelity(linear, ds, perturbation="blur", **QUIET)
+    for perturbation in ([], np.zeros(2), 3):
+        with pytest.raises(InputError, match="perturbation="):
+            infidelity(linear, ds, perturbation=perturbation, **QUIET)
     with pytest.raises(InputError, match="perturbation= returns shape"):
         infidelity(linear, ds, perturbation=lambda x, rng: x[0], **QUIET)
     with pytest.raises(InputError, match="noise_scale"):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import attrkit
 from attrkit.errors import InputError
@@ -37,3 +38,6 @@ def test_what_cannot_be_compared_is_refused(tree):
     outputs = attrkit.from_arrays({"a": np.zeros((2, 4, 5, 3))}, dims=("sample", "output", "timestep", "channel"))
     with pytest.raises(InputError, match="4 outputs"):
         read_scores(outputs)
+    for dims in ((), ("sample",), ("a", "b")):
+        with pytest.raises(InputError, match=r"attributions have dims \(.*\), without '(sample|timestep)'"):
+            read_scores(xr.DataArray(np.zeros([2] * len(dims)), dims=dims))

@@ -91,6 +91,9 @@ def test_wrong_arguments_are_refused(gradient):
         hist(gradient, by="sample")
     with pytest.raises(InputError, match="bins must be a whole number, 1 or more, got 'auto'"):
         hist(gradient, bins="auto")
+    for edges in ([], [1.0], [1.0, 0.0], ["a", "b"], [0.0, np.nan], np.zeros((2, 2)), [[1.0, 2.0], [3.0]]):
+        with pytest.raises(InputError, match=r"bins=.*; accepted are a whole number of bins above 0, or their rising"):
+            hist(gradient, bins=edges)
     with pytest.raises(InputError, match="unknown visual 'bars'; this plot has hist, zero_line"):
         hist(gradient, visuals={"bars": False})
     blank = gradient.copy()

@@ -111,6 +111,9 @@ def test_attention_of_which_nothing_would_be_kept_is_refused(model, data):
         attrkit.extract(model, data[0], "attention", weights=False)
     with pytest.raises(InputError, match="precision='int8' is not known; accepted are 'float16', 'float32'"):
         attrkit.extract(model, data[0], "attention", precision="int8")
+    for option, value in (("precision", np.zeros(0)), ("weights", np.zeros(2)), ("weights", "no")):
+        with pytest.raises(InputError, match=rf"{option}=.* is not known; accepted are"):
+            attrkit.extract(model, data[0], "attention", **{option: value})
 
 
 def test_the_command_line_goes_on_where_it_was_stopped(model, data, tmp_path, monkeypatch):

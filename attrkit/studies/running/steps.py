@@ -18,7 +18,7 @@ import xarray as xr
 
 from attrkit.errors import AttrkitWarning, MissingDependencyError, RefusedError, StoreError
 from attrkit.migrations import migrate
-from attrkit.store import ZARR, harmless
+from attrkit.store import ZARR, harmless, local_store
 from attrkit.streaming.chunk import OF_THE_RUN
 from attrkit.streaming.records import read_record, write_record
 
@@ -72,7 +72,7 @@ class StudyStore:
         # What is described is no longer what is here, until the study that writes is through.
         self.describe({})
         with self._part() as part:
-            ds.to_zarr(part / "step", consolidated=False, zarr_format=2)
+            ds.to_zarr(local_store(part / "step"), consolidated=False, zarr_format=2)
             target = self.path / name
             self._make_groups(target.parent)
             if target.exists():
