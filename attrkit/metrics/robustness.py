@@ -40,7 +40,7 @@ def max_sensitivity(
     seed: int = 0,
     **asked: Any,
 ) -> xr.Dataset:
-    r"""Say how far attributions move when the input is moved a little (Yeh et al. 2019, arXiv:1901.09392, def. 2).
+    r"""Say how far attributions move when the input is moved a little (Yeh et al. 2019, arXiv:1901.09392, definition 2).
 
     .. math:: \max_{\|\delta\|_\infty \le r} \|\Phi(x + \delta) - \Phi(x)\| \; / \; \|\Phi(x)\|
 
@@ -181,7 +181,7 @@ def infidelity(
     show_progress: bool = True,
     seed: int = 0,
 ) -> xr.Dataset:
-    r"""Say how well attributions foretell what perturbations do (Yeh et al. 2019, arXiv:1901.09392, def. 1).
+    r"""Say how well attributions foretell what perturbations do (Yeh et al. 2019, arXiv:1901.09392, definition 1).
 
     .. math:: E_I \left[ \left( I^\top \Phi(x) - (f(x) - f(x - I)) \right)^2 \right]
 
