@@ -43,11 +43,15 @@ def misses(net: keras.Model, x: np.ndarray) -> np.ndarray:
         ds = attrkit.extract(model, x, "lrp", target="predicted", composite=composite, show_progress=False)
         return ds["attribution"].values.reshape(len(x), -1).astype(float)
 
-    exact, found = attrkit.to_float64(net), []
-    for composite in COMPOSITES:
-        single, double = relevance(net, composite), relevance(exact, composite)
-        found.append(np.abs(single - double).max(axis=1) / np.abs(double).max(axis=1))
-    return np.array(found)
+    single = [relevance(net, composite) for composite in COMPOSITES]
+    # Layers of keras-self-attention compute masks in the float type of the whole process.
+    keras.backend.set_floatx("float64")
+    try:
+        exact = attrkit.to_float64(net)
+        double = [relevance(exact, composite) for composite in COMPOSITES]
+    finally:
+        keras.backend.set_floatx("float32")
+    return np.array([np.abs(a - b).max(axis=1) / np.abs(b).max(axis=1) for a, b in zip(single, double, strict=True)])
 
 
 def main() -> None:
