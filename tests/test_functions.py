@@ -354,5 +354,5 @@ def test_a_prediction_of_another_shape_that_a_method_returns_is_refused(x, given
 
 def test_what_is_asked_of_all_methods_is_no_option_of_one(x):
     methods = {"first": ("occlusion", {"layer": "a"}), "second": ("occlusion", {"layer": "b"})}
-    with pytest.raises(InputError, match="no option 'layer'; .*; layer: said once for all methods, beside them"):
+    with pytest.raises(InputError, match=r"no option 'layer'; .*; layer: said once for all methods, beside them"):
         attrkit.compare(linear, x, methods)
