@@ -26,6 +26,6 @@ def seattle_weather() -> pd.DataFrame:
     try:
         from vega_datasets import data
     except ImportError as err:
-        raise MissingDependencyError("the series comes with vega-datasets: pip install 'attrkit[demo]'") from err
+        raise MissingDependencyError("the series comes with vega-datasets: pip install vega-datasets") from err
     frame = data.seattle_weather().set_index("date")
     return frame[["temp_max", "temp_min", "precipitation", "wind"]]
