@@ -72,9 +72,7 @@ def main() -> None:
                 missed.append(misses(net, x))
                 keras.backend.clear_session()
             medians = np.median(np.concatenate(taken, axis=1), axis=1)
-            of_ledger.add_row(
-                recurrent, attention, *(f"{share:.2%}" if share < 0.01 else f"{share:.0%}" for share in medians)
-            )
+            of_ledger.add_row(recurrent, attention, *(f"{100 * share:.2g}%" for share in medians))
             missed = np.concatenate(missed, axis=1)
             cells = (f"{np.median(of_one):.0e}, {of_one.max():.0e}" for of_one in missed)
             of_rounding.add_row(recurrent, attention, *cells)
