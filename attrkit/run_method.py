@@ -199,8 +199,10 @@ def _check_options(name: str, takes: Mapping[str, Any], options: Mapping[str, An
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
         unknown = [key for key in options if key not in own]
         if unknown:
+            shared = [key for key in unknown if key in Asked._fields]
             raise InputError(
                 f"{name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(own) or 'none'}"
+                + (f"; {', '.join(shared)}: said once for all methods, beside them" if shared else "")
             )
     missing = [key for key in own if takes[key].default is inspect.Parameter.empty and key not in options]
     if missing:

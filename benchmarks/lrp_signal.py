@@ -55,6 +55,18 @@ def model(recurrent: str, attention: str) -> keras.Model:
     return keras.Model(given, LAYERS.Dense(2)(LAYERS.Dense(8, activation="relu")(hidden)))
 
 
+def trained(recurrent: str, attention: str, seed: int) -> tuple[keras.Model, np.random.Generator]:
+    """Return a trained model, and the generator that its test samples are drawn from."""
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    x, classes, _ = samples(TRAIN, rng)
+    net = model(recurrent, attention)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(keras.optimizers.Adam(1e-2), loss, metrics=["accuracy"])
+    net.fit(x, classes, epochs=8, batch_size=64, verbose=0)
+    return net, rng
+
+
 def area(scores: np.ndarray, decides: np.ndarray) -> float:
     """Return the area under the ROC curve, mean over samples, from ranks."""
     ranks = stats.rankdata(scores, axis=1)
@@ -64,13 +76,7 @@ def area(scores: np.ndarray, decides: np.ndarray) -> float:
 
 def one_seed(recurrent: str, attention: str, seed: int) -> tuple[dict[str, float], float, float, float]:
     """Return each method's area, the test accuracy, and the largest gap of ``arras`` by logit and by relevance."""
-    keras.utils.set_random_seed(seed)
-    rng = np.random.default_rng(seed)
-    x, classes, _ = samples(TRAIN, rng)
-    net = model(recurrent, attention)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile(keras.optimizers.Adam(1e-2), loss, metrics=["accuracy"])
-    net.fit(x, classes, epochs=8, batch_size=64, verbose=0)
+    net, rng = trained(recurrent, attention, seed)
     x, classes, decides = samples(TEST, rng)
     accuracy = net.evaluate(x, classes, verbose=0)[1]
     tree = attrkit.compare(

@@ -62,7 +62,10 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib", "panels_scraper.scrape"),
     "reset_modules": ("panels_scraper.shorten_warnings",),
     "capture_repr": ("__repr__",),
-    "ignore_repr_types": r"attrkit\.plot\.panels\.Panels",
+    # What a block draws is shown, not what its last call returns.
+    "ignore_repr_types": r"attrkit\.plot\.panels\.Panels|matplotlib\.text",
+    # How long the machine that built the page took is nobody's matter.
+    "min_reported_time": float("inf"),
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,

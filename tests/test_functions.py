@@ -351,3 +351,9 @@ def test_a_prediction_of_another_shape_that_a_method_returns_is_refused(x, given
     said = r"mine returns a prediction of shape .*; accepted are numbers of shape \(\d+, 1\)"
     with pytest.raises(InputError, match=said):
         attrkit.extract(linear, x, mine, show_progress=False)
+
+
+def test_what_is_asked_of_all_methods_is_no_option_of_one(x):
+    methods = {"first": ("occlusion", {"layer": "a"}), "second": ("occlusion", {"layer": "b"})}
+    with pytest.raises(InputError, match=r"no option 'layer'; .*; layer: said once for all methods, beside them"):
+        attrkit.compare(linear, x, methods)

@@ -97,6 +97,7 @@ def test_windows_of_a_length_that_is_no_integer_are_refused():
 # Padding
 
 
+@settings(deadline=None, max_examples=50)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), side=st.sampled_from(["left", "right"]))
 def test_every_series_is_there_and_all_else_is_padding(lengths, side):
     rng = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from attrkit.packages import needed
+from attrkit.errors import MissingDependencyError
 
 
 def seattle_weather() -> pd.DataFrame:
@@ -23,5 +23,9 @@ def seattle_weather() -> pd.DataFrame:
     >>> seattle_weather().columns.tolist()
     ['temp_max', 'temp_min', 'precipitation', 'wind']
     """
-    frame = needed("vega_datasets", "the series", extra="demo").data.seattle_weather().set_index("date")
+    try:
+        from vega_datasets import data
+    except ImportError as err:
+        raise MissingDependencyError("the series comes with vega-datasets: pip install vega-datasets") from err
+    frame = data.seattle_weather().set_index("date")
     return frame[["temp_max", "temp_min", "precipitation", "wind"]]

@@ -7,7 +7,8 @@ weather, four ways to ask it, how to look at the answers, and how far to trust t
 
 .. code-block:: console
 
-   $ pip install '.[demo,metrics,report]'    # from a clone; '.[torch,metrics,report]' for a torch model
+   $ pip install '.[demo,metrics,report]'                   # from a clone, for a Keras model
+   $ pip install '.[torch,metrics,report]' vega-datasets    # for a torch model, and the data of this page
 
 A model
 -------
@@ -15,8 +16,6 @@ A model
 Yours is trained already: go on with the next section. This one stands in for it. It sees 14 days of four measurements
 in Seattle, standardised, and forecasts the highest temperature of the next day.
 """
-
-from tensorflow import keras
 
 import attrkit
 
@@ -27,6 +26,8 @@ y = scaled["temp_max"].to_numpy()[14:].astype("float32")
 print(dict(x.sizes), x["channel"].values.tolist())
 
 # %%
+
+from tensorflow import keras
 
 keras.utils.set_random_seed(0)
 days = keras.Input((14, 4))
@@ -40,7 +41,8 @@ error = model.predict(x.values, verbose=0)[:, 0] - y
 print(f"variance explained: {1 - error.var() / y.var():.2f}")
 
 # %%
-# The same with torch. Everything below it is word for word the same: ``model`` may be the module.
+# The same with torch, in place of the block above. Everything below is word for word the same: ``model`` may be the
+# module.
 #
 # .. literalinclude:: /lessons/torch_model.py
 #

@@ -97,13 +97,13 @@ def agreement(
     -----
     Kendall's tau-b is of Kendall (1945), rank correlation over all items; a long tail of scores near zero, whose order
     is noise, decides it. ``top_k_overlap``, ``rank_agreement``, ``sign_agreement`` and ``signed_rank_agreement`` are
-    those of Krishna et al. (2022). Where the k-th place is tied, they are means over all orders of what
+    those of Krishna et al. (2024). Where the k-th place is tied, they are means over all orders of what
     is tied. The Jensen-Shannon divergence is in bits, at most 1; times ln 2 it is that of Jain and Wallace (2019) and
     Wiegreffe and Pinter (2019), at most 0.69.
 
     References
     ----------
-    Kendall 1945, doi:10.1093/biomet/33.3.239. Krishna et al. 2022, arXiv:2202.01602. Jain and Wallace 2019,
+    Kendall 1945, doi:10.1093/biomet/33.3.239. Krishna et al. 2024, arXiv:2202.01602. Jain and Wallace 2019,
     arXiv:1902.10186. Wiegreffe and Pinter 2019, arXiv:1908.04626.
 
     Examples

@@ -56,7 +56,7 @@ def f_fidelity(
     seed: int = 0,
     show_progress: bool = True,
 ) -> xr.Dataset:
-    r"""Remove small random parts of what is ranked first, and of the rest (Zheng et al. 2024, arXiv:2410.02970).
+    r"""Remove small random parts of what is ranked first, and of the rest (Zheng et al. 2025, arXiv:2410.02970).
 
     Removing half of an input makes one that the model has never seen, and what it says then may be an accident of that.
     F-Fidelity fine-tunes the model on inputs with small random gaps, the same for all extractors, and then makes only

@@ -41,7 +41,7 @@ def infidelity(
     show_progress: bool = True,
     seed: int = 0,
 ) -> xr.Dataset:
-    r"""Say how well attributions foretell what perturbations do (Yeh et al. 2019, arXiv:1901.09392, def. 1).
+    r"""Say how well attributions foretell what perturbations do (Yeh et al. 2019, arXiv:1901.09392, definition 1).
 
     .. math:: E_I \left[ \left( I^\top \Phi(x) - (f(x) - f(x - I)) \right)^2 \right]
 

@@ -36,7 +36,7 @@ def max_sensitivity(
     seed: int = 0,
     **asked: Any,
 ) -> xr.Dataset:
-    r"""Say how far attributions move when the input is moved a little (Yeh et al. 2019, arXiv:1901.09392, def. 2).
+    r"""Say how far attributions move when inputs move a little (Yeh et al. 2019, arXiv:1901.09392, definition 2).
 
     .. math:: \max_{\|\delta\|_\infty \le r} \|\Phi(x + \delta) - \Phi(x)\| \; / \; \|\Phi(x)\|
 
