@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from attrkit.store import as_path
 from attrkit.studies.writing.protocol import protocol
 from attrkit.studies.writing.tables import check_study, write_tables
 
@@ -44,7 +45,7 @@ def write_figures(tree: xr.DataTree, folder: str | Path, *, formats: Sequence[st
     from attrkit import plot
 
     check_study(tree)
-    target = Path(folder)
+    target = as_path(folder)
     target.mkdir(parents=True, exist_ok=True)
     of_truth = partial(plot.ranking, test="ground_truth")
     drawn: list[tuple[str, str, Callable[..., Any]]] = [
@@ -90,7 +91,7 @@ def write_study(tree: xr.DataTree, folder: str | Path) -> list[Path]:
     >>> files[0].name, (files[0].parent / "tables" / "agreement.md").exists()
     ('protocol.md', True)
     """
-    target = Path(folder)
+    target = as_path(folder)
     target.mkdir(parents=True, exist_ok=True)
     text = protocol(tree)
     written = target / "protocol.md"

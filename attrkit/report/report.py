@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attrkit.errors import InputError, StoreError
+from attrkit.store import as_path
 
 SUFFIXES = (".html", ".htm")
 
@@ -74,7 +75,7 @@ def report(
 
 
 def _check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    target = Path(path)
+    target = as_path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise StoreError(f"{target} ends in {target.suffix!r}; accepted are {', '.join(SUFFIXES)}")
     if target.exists() and not overwrite:

@@ -254,6 +254,8 @@ def test_what_does_not_fit_is_refused(tree, tmp_path, monkeypatch):
         tables(xr.DataTree())
     with pytest.raises(InputError, match="accepted are some of 'csv', 'md', 'tex'"):
         write_tables(tree, tmp_path, formats=["html"])
+    with pytest.raises(InputError, match="path is a int; accepted is a str or Path"):
+        write_tables(tree, 3)
     for package, act in (("tabulate", "md"), ("jinja2", "tex")):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(MissingDependencyError, match=rf"{package} is needed .* 'attrkit\[study\]'"):

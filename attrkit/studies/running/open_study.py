@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from attrkit.errors import StoreError
+from attrkit.store import as_path
 from attrkit.studies.running.steps import REFUSED, StudyStore, is_study, was_refused
 
 _OF_SAMPLES = ("input", "mask", "label", "items", "k")
@@ -53,7 +54,7 @@ def open_study(store: str | Path) -> xr.DataTree:
     >>> list(open_study("study.zarr").children)
     ['data', 'model', 'extractors', 'agreement', 'steps']
     """
-    path = Path(store).absolute()
+    path = as_path(store).absolute()
     if not is_study(path):
         raise StoreError(f"{path} is no study; give the folder that attrkit.study has written")
     folder = StudyStore(path)

@@ -18,7 +18,7 @@ import xarray as xr
 
 from attrkit.errors import AttrkitWarning, MissingDependencyError, RefusedError, StoreError
 from attrkit.migrations import migrate
-from attrkit.store import ZARR, harmless, local_store
+from attrkit.store import ZARR, as_path, harmless, local_store
 from attrkit.streaming.chunk import OF_THE_RUN
 from attrkit.streaming.records import read_record, write_record
 
@@ -118,7 +118,7 @@ def begin_store(path: str | Path) -> StudyStore:
     StoreError
         If there is something else.
     """
-    folder = Path(path).absolute()
+    folder = as_path(path).absolute()
     if folder.suffix not in ZARR:
         raise StoreError(f"{folder} ends in {folder.suffix!r}; a study is a folder in {ZARR[0]}")
     for part in folder.glob(f"{_PART}{platform.node()}-*"):

@@ -8,6 +8,7 @@ import xarray as xr
 
 from attrkit.checks import some_of
 from attrkit.errors import InputError
+from attrkit.store import as_path
 from attrkit.studies.summaries import agreement as of_agreement
 from attrkit.studies.summaries import attention_tests, course
 from attrkit.studies.summaries import faithfulness as of_faithfulness
@@ -103,7 +104,7 @@ def write_tables(tree: xr.DataTree, folder: str | Path, *, formats: Sequence[str
     """
     kinds = some_of(formats, "formats", FORMATS)
     found = tables(tree)
-    target = Path(folder)
+    target = as_path(folder)
     target.mkdir(parents=True, exist_ok=True)
     return [write_table(frame, target / f"{name}.{kind}") for name, frame in found.items() for kind in kinds]
 
