@@ -152,7 +152,7 @@ def test_what_is_not_there_is_said(tree):
     small = xr.DataTree.from_dict({"agreement": tree["agreement"].to_dataset(), "steps": steps})
     with pytest.raises(InputError, match=r"no 'permutation' .* was refused: no layer"):
         plot.permutation(small)
-    with pytest.raises(InputError, match="accepted are attention, gradient, lrp, uniform"):
+    with pytest.raises(InputError, match="accepted are some of 'attention', 'gradient', 'lrp', 'uniform'"):
         plot.agreement(tree, extractors=["mine"])
     with pytest.raises(InputError, match="accepted are deletion, insertion"):
         plot.removal(tree, curves="fall")
