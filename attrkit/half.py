@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from attrkit.errors import RefusedError
+
 HALF = ("float16", "bfloat16")
 
 SMALLEST = float(np.finfo(np.float16).smallest_normal)
@@ -34,6 +36,23 @@ def way_out_of(half: str) -> str:
         f"The model computes in {half}, which keeps {_KEEPS[half]}; explain the same weights in single precision: "
         "attrkit.to_float32(model), outside of torch.autocast"
     )
+
+
+def check_relevance(half: str, method: str) -> None:
+    """Refuse a model in half precision where relevance is divided by sums.
+
+    Examples
+    --------
+    >>> check_relevance("bfloat16", "lrp")
+    Traceback (most recent call last):
+        ...
+    attrkit.errors.RefusedError: lrp divides by sums that may be next to zero, which magnifies rounding: ...
+    """
+    if half:
+        raise RefusedError(
+            f"{method} divides by sums that may be next to zero, which magnifies rounding: relevance would add up, and "
+            f"be wrong. {way_out_of(half)}"
+        )
 
 
 def widened(values: Any) -> Any:

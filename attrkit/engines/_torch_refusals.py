@@ -10,6 +10,7 @@ from attrkit.adapters.pytorch import TorchModule
 from attrkit.adapters.terms import Layer
 from attrkit.engines._torch_graph import Called, Graph, operation
 from attrkit.errors import RefusedError
+from attrkit.half import check_relevance
 
 INSTEAD = "use attrkit's own 'lrp', which has rules for them, or 'integrated_gradients', which needs none"
 
@@ -28,6 +29,8 @@ def hookable(model: Adapter, method: str, *, has_rules: bool) -> TorchModule:
             f"{method} replaces the gradients of torch layers, and this is a model of {model.framework}; use "
             "attrkit's own 'lrp', or 'integrated_gradients'"
         )
+    if has_rules:
+        check_relevance(model.half, method)
     scripted = [path for path, module in model.model.named_modules() if _is_scripted(module)]
     if scripted:
         raise RefusedError(

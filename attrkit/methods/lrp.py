@@ -9,7 +9,7 @@ import xarray as xr
 from attrkit.adapters.base import Adapter
 from attrkit.checks import flag
 from attrkit.errors import CompletenessWarning, RefusedError
-from attrkit.half import way_out_of
+from attrkit.half import check_relevance
 from attrkit.method import OUTPUT, attribution, checked_first, needs_gradient
 from attrkit.parts import Parts, arrays_of, each, row_sums
 from attrkit.relevance.composites import Composite, composite_of
@@ -38,11 +38,7 @@ def _planned(
         Also if the model computes in half precision, as far as that is known by now.
     """
     flag(by_layer, "by_layer")
-    if model.half:
-        raise RefusedError(
-            "lrp divides by sums that may be next to zero, which magnifies rounding: relevance would add up, and be "
-            f"wrong. {way_out_of(model.half)}"
-        )
+    check_relevance(model.half, "lrp")
     bounds = _bounds(x) if x is not None and input_rule == "z_box" else (0.0, 0.0)
     chosen = composite_of(composite, epsilon=epsilon, input_rule=input_rule, bounds=bounds)
     return chosen, rewrite_of(model, chosen, by_layer=by_layer)

@@ -242,9 +242,9 @@ def pick(ds: xr.Dataset | xr.DataArray, dim: str, labels: Any, *, first: int | N
     index = ds.get_index(dim)
     if labels is None:
         return np.arange(len(index))[:first]
-    if np.ndim(labels) == 0 and not isinstance(labels, slice | set | range):
-        labels = [labels.item() if isinstance(labels, xr.DataArray) else labels]
     try:
+        if np.ndim(labels) == 0 and not isinstance(labels, slice | set | range):
+            labels = [labels.item() if isinstance(labels, xr.DataArray) else labels]
         wanted = pd.Index(list(labels))
         if isinstance(index, pd.DatetimeIndex):
             wanted = pd.DatetimeIndex(wanted)

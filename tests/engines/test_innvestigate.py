@@ -270,3 +270,32 @@ def test_an_interpreter_without_it_says_so(x, monkeypatch, tmp_path):
     monkeypatch.setenv(process.PYTHON, str(tmp_path / "bare" / "bin" / "python"))
     with pytest.raises(AttrkitError, match=r"innvestigate cannot be used in .*bare.*No module named 'innvestigate'"):
         extract(sequential(layers.Flatten(), layers.Dense(1)), x, "gradient")
+
+
+def half_and_whole(policy):
+    """A model that computes in half precision, and the same weights in single precision."""
+    found = []
+    for kind in (policy, "float32"):
+        own = {"dtype": kind}
+        model = keras.Sequential(
+            [
+                layers.Input((STEPS, CHANNELS)),
+                layers.Dense(4, "tanh", **own),
+                layers.Flatten(**own),
+                layers.Dense(2, **own),
+            ]
+        )
+        rng = np.random.default_rng(1)
+        model.set_weights([0.7 * rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
+        found.append(model)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::attrkit.errors.CompletenessWarning")
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_models_in_half_precision(x, policy):
+    half, whole = half_and_whole(policy)
+    agree(*(extract(model, x, "gradient", target=0)["attribution"].values for model in (half, whole)), 0.03)
+    for name in ("lrp.epsilon", "deep_taylor"):
+        with pytest.raises(RefusedError, match=rf"innvestigate:{name} divides by sums.*attrkit\.to_float32\(model\)"):
+            extract(half, x, name, target=0)

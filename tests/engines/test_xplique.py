@@ -608,3 +608,31 @@ def test_without_xplique(x, monkeypatch):
     ):
         explain(adapted("linear"), x, "Rise")
     assert "Rise" in engine.names()
+
+
+def half_and_whole(policy):
+    """A model that computes in half precision, and the same weights in single precision."""
+    found = []
+    for kind in (policy, "float32"):
+        own = {"dtype": kind}
+        model = keras.Sequential(
+            [
+                layers.Input((STEPS, CHANNELS)),
+                layers.Dense(4, "tanh", **own),
+                layers.Flatten(**own),
+                layers.Dense(2, **own),
+            ]
+        )
+        rng = np.random.default_rng(1)
+        model.set_weights([0.7 * rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
+        found.append(model)
+    return found
+
+
+@quiet
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_models_in_half_precision(x, policy):
+    half, whole = half_and_whole(policy)
+    for name in ("Saliency", "GradientInput", "Occlusion"):
+        found, expected = (explain(model, x, name)["attribution"] for model in (half, whole))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=0.03 * float(abs(expected).max()))

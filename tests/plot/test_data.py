@@ -91,6 +91,7 @@ def test_dims_in_another_order_are_drawn_alike(gradient):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
+        ({"samples": xr.Dataset()}, "is no label and no list of labels of 'sample'"),
         ({"samples": {"a": 1}}, "is no label and no list of labels of 'sample'"),
         ({"samples": [{}]}, r"\[{}\] is no label and no list of labels of 'sample'"),
         ({"channels": np.ma.masked}, "is no label and no list of labels of 'channel'"),

@@ -1,5 +1,6 @@
 """Captum's classes behind attrkit's call: attrkit's numbers where both have them, definitions, and what is refused."""
 
+import copy
 import sys
 
 import numpy as np
@@ -628,3 +629,16 @@ def test_without_captum(x, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingDependencyError, match="pip install scikit-learn"):
         explain(MODELS["LSTM"](), x, "Lime")
+
+
+@quiet
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_modules_in_half_precision(x, kind):
+    model = dense().float()
+    half = copy.deepcopy(model).to(kind)
+    for name in ("InputXGradient", "IntegratedGradients", "DeepLift", "GuidedBackprop", "Occlusion"):
+        found, expected = explain(half, x, name), explain(model, x, name)["attribution"]
+        assert found.attrs["half_precision"] == str(kind).removeprefix("torch.")
+        np.testing.assert_allclose(found["attribution"], expected, rtol=0, atol=0.03 * float(abs(expected).max()))
+    with pytest.raises(RefusedError, match=r"captum:LRP divides by sums.*attrkit\.to_float32\(model\)"):
+        explain(half, x, "LRP")

@@ -1,5 +1,6 @@
 """SHAP's explainers on torch: gradients behind a module, noise, and what DeepExplainer takes for right."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -137,3 +138,12 @@ def test_deep_explainer_is_refused_with_reason(x, background):
     assert missed.max() > 0.1
     with pytest.raises(RefusedError, match="on torch it passes their plain gradient on"):
         explain(model, x.numpy(), "Deep", target=0)
+
+
+@pytest.mark.parametrize("name", ["Permutation", "Gradient"])
+def test_modules_in_half_precision(x, name):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 1))
+    expected = explain(model, x, name)["attribution"]
+    found = explain(copy.deepcopy(model).bfloat16(), x, name)["attribution"]
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.03 * float(abs(expected).max()))

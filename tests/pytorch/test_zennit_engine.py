@@ -658,3 +658,12 @@ def test_torchvision_is_not_needed(tmp_path, monkeypatch, error):
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == "zennit"]:
             del sys.modules[name]
+
+
+def test_modules_in_half_precision(x):
+    model = convolutional(pool=False).float()
+    half = copy.deepcopy(model).bfloat16()
+    close(explain(half, x, "GuidedBackprop"), explain(model, x, "GuidedBackprop"), 0.05)
+    for name in ("EpsilonPlus", "ExcitationBackprop"):
+        with pytest.raises(RefusedError, match=rf"zennit:{name} divides by sums.*attrkit\.to_float32\(model\)"):
+            explain(half, x, name)

@@ -15,6 +15,7 @@ from attrkit.engines.innvestigate import process
 from attrkit.engines.innvestigate.rebuild import describe
 from attrkit.engines.innvestigate.worker import packed, unpacked
 from attrkit.errors import InputError, RefusedError
+from attrkit.half import check_relevance
 from attrkit.method import OUTPUT, OUTPUT_PER_INPUT, attribution, checked_first, measured, predicted_at
 from attrkit.parts import Parts, arrays_of
 
@@ -132,6 +133,8 @@ def _labelled(name: str, values: np.ndarray) -> Any:
 def _check_model(name: str, model: Adapter) -> None:
     if not isinstance(model, KerasModel):
         raise RefusedError(f"innvestigate:{name} takes Keras models, and this is a {type(model.model).__name__}")
+    if name.startswith(("lrp", "deep_taylor")):
+        check_relevance(model.half, f"innvestigate:{name}")
     if len(model.inputs) > 1 or len(getattr(model.model, "outputs", None) or [1]) > 1:
         raise RefusedError(f"innvestigate:{name} takes models of one input and one output; use attrkit's own methods")
     if model.question.head is not None:

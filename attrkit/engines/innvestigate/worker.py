@@ -213,11 +213,11 @@ def unpacked(data: bytes) -> dict[str, Any]:
 
 
 def packed(**arrays: Any) -> bytes:
-    """Return arrays as bytes."""
+    """Return arrays as bytes; numpy's files have no type for bfloat16, and float32 holds every value."""
     import numpy as np
 
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **{name: a.astype("float32") if a.dtype.name == "bfloat16" else a for name, a in arrays.items()})
     return buffer.getvalue()
 
 
