@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import xarray as xr
 from keras_self_attention import SeqSelfAttention
 from typer.testing import CliRunner
@@ -63,6 +64,10 @@ def test_what_is_drawn_for_a_sample_is_the_same_in_every_chunk(model, data, tmp_
     x = np.repeat(data[0][:1], 12, axis=0)
     asked = {"n_samples": 2, "batch_size": 4, "show_progress": False}
     found = attrkit.extract(model, x, "smoothgrad", **asked, store=tmp_path / "out.zarr", chunk_size=4)["attribution"]
+    # Whatever else is drawn meanwhile.
+    tf.random.set_seed(3)
+    again = attrkit.extract(model, x, "smoothgrad", **asked, store=tmp_path / "again.zarr", chunk_size=4)
+    assert again["attribution"].values.tobytes() == found.values.tobytes()
     whole = attrkit.extract(model, x, "smoothgrad", **asked)["attribution"]
     np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-6)
     # The same input, and noise of its own in each place.
