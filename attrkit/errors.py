@@ -56,7 +56,7 @@ class AttentionWarning(AttrkitWarning):
 
 
 class SaturationWarning(AttrkitWarning):
-    """The explained output comes out of a saturated softmax, whose gradient vanishes."""
+    """The explained output comes out of a saturated softmax or sigmoid, whose gradient vanishes."""
 
 
 def without_numbers(text: str) -> str:

@@ -159,7 +159,7 @@ def extract(
         raise InputError("chunk_size= and client= are for results that go to a folder; give store= too")
     adapter = adapt(model)
     explained = explain_inputs(adapter, inputs, explain)
-    with adapter.left_as_found():
+    with adapter.left_as_found(), adapter.weights_held():
         return run_method(
             adapter, explained, method, options, asked, batch_size=batch_size, show_progress=show_progress
         )
@@ -246,7 +246,7 @@ def compare(
         own = asked._replace(
             baseline=baseline if "baseline" in takes[name] else 0.0, layer=layer if "layer" in takes[name] else None
         )
-        with adapter.left_as_found():
+        with adapter.left_as_found(), adapter.weights_held():
             groups[name] = run_method(
                 adapter, explained, method, options, own, batch_size=batch_size, show_progress=show_progress
             )

@@ -86,8 +86,13 @@ def _check_hdf5(path: Path) -> None:
     except OSError:
         return
     with file:
-        for name, reason in _other_files(file):
-            raise StoreError(f"{path}: {name!r} {reason}; accepted are files that hold all their values")
+        check_holds_all(file, path)
+
+
+def check_holds_all(file: Any, path: Path) -> None:
+    """Refuse an open file of HDF5, that of a path or in an archive of that path, which reads other files."""
+    for name, reason in _other_files(file):
+        raise StoreError(f"{path}: {name!r} {reason}; accepted are files that hold all their values")
 
 
 def _other_files(group: Any) -> Iterator[tuple[str, str]]:

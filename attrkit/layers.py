@@ -117,7 +117,7 @@ def layer_outputs(
     adapter = plain.configured(batch_size=batch_size, show_progress=show_progress, question=explained.question())
     kinds = {entry.path: entry.kind for entry in adapter.layers()}
     asked = list(kinds) if layer is None else match_layers(layer, list(kinds))
-    with adapter.left_as_found():
+    with adapter.left_as_found(), adapter.weights_held():
         prediction, readings = adapter.read(explained.parts(), dict.fromkeys(asked, _read_output), training=training)
     missed = [path for path in asked if path not in readings]
     # Of a part of a name, what is reached is enough.

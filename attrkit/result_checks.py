@@ -1,21 +1,22 @@
 """What is checked of every result, and warned about."""
 
+import dataclasses
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from attrkit.errors import AttrkitWarning, CompletenessWarning, SaturationWarning
+from attrkit.adapters.base import Adapter
+from attrkit.errors import AttrkitWarning, CompletenessWarning, RefusedError, SaturationWarning
 from attrkit.half import way_out_of
-from attrkit.targets import Output
+from attrkit.parts import Parts, each
 
 COMPLETENESS_TOLERANCE = 0.01
 """Largest completeness gap, as a share of the change in output, that passes without a warning."""
 
 SATURATED = 0.99
-"""A softmax output beyond this share, or below one less it, has next to no gradient."""
+"""An output of a softmax or sigmoid beyond this share, or below one less it, has next to no gradient."""
 
 
 def check_result(ds: xr.Dataset, name: str, explained: np.ndarray | None) -> None:
@@ -88,21 +89,51 @@ def share_of_change(gap: np.ndarray, explained: np.ndarray, start: np.ndarray) -
     return np.abs(gap) / np.maximum(np.maximum(change, 1e-3 * size), np.finfo(np.float32).tiny)
 
 
-def check_saturation(
-    name: str, prediction: np.ndarray, explained: np.ndarray, outputs: Sequence[Output], *, precision: float
-) -> None:
-    """Warn where the explained output is that of a saturated softmax; ``precision`` is that of the model's outputs."""
-    if len(outputs) > 1 or not outputs[0].shape or outputs[0].shape[-1] < 2:
-        return
-    shares = prediction.reshape(-1, outputs[0].shape[-1])
-    if shares.min() < 0 or not np.allclose(shares.sum(axis=1), 1, atol=precision):
-        return
-    count = int(((explained > SATURATED) | (explained < 1 - SATURATED)).sum())
-    if count:
+def check_saturation(name: str, model: Adapter, x: Parts, prediction: np.ndarray, index: np.ndarray) -> None:
+    """Warn where the explained output is that of a saturated softmax or sigmoid.
+
+    Parameters
+    ----------
+    name : str
+        Of the method.
+    model : Adapter
+    x : Parts of shape (sample, timestep[, channel])
+    prediction : ndarray of shape (sample, output)
+        The outputs laid flat.
+    index : ndarray of int of shape (sample,)
+        Which of them is explained.
+    """
+    explained = prediction[np.arange(len(prediction)), index]
+    far = (explained > SATURATED) | (explained < 1 - SATURATED)
+    first = 0
+    for output in model.outputs:
+        last = first + output.size
+        rows = np.flatnonzero(far & (first <= index) & (index < last))
+        own, first = prediction[:, first:last], last
+        if not len(rows) or own.min() < 0 or own.max() > 1 + model.precision:
+            continue
+        shares = own.reshape(-1, output.shape[-1]) if output.shape else own
+        if shares.shape[1] > 1 and np.allclose(shares.sum(axis=1), 1, atol=model.precision):
+            kind = "softmax"
+        elif _is_sigmoid(model, x, rows[:1], explained[rows[0]], index[rows[0]]):
+            kind = "sigmoid"
+        else:
+            continue
         warnings.warn(
-            f"{name}: the output is a softmax, and for {count} of {len(explained)} samples it is saturated (beyond "
+            f"{name}: the output is a {kind}, and for {len(rows)} of {len(explained)} samples it is saturated (beyond "
             f"{SATURATED}, or below {1 - SATURATED:.2g}): its gradient vanishes. Pass logits=True to explain the score "
             "before it",
             SaturationWarning,
             stacklevel=4,
         )
+
+
+def _is_sigmoid(model: Adapter, x: Parts, row: np.ndarray, value: float, index: int) -> bool:
+    """Whether an output of one row, of shape (1,), is the sigmoid of the score that the model says stands before it."""
+    asked = model.configured(question=dataclasses.replace(model.question, logits=True))
+    try:
+        score = asked.predict(each(lambda a: a[row], x), sample=row)[0, index]
+    except RefusedError:
+        # None stands before it, or the model does not show it.
+        return False
+    return bool(np.isclose(1 / (1 + np.exp(-float(score))), value, rtol=0, atol=model.precision))

@@ -98,8 +98,8 @@ def run_method(
     ds = schema.build(variables, inputs=explained.main, coords=coords, attrs=attrs)
     for target in targets if "target" in takes else ():
         values = prediction[np.arange(len(prediction)), target.index]
-        if by_gradient and not asked.logits:
-            check_saturation(name, prediction, values, model.outputs, precision=model.precision)
+        if by_gradient and not asked.logits and not callable(asked.target):
+            check_saturation(name, model, x, prediction, target.index)
         check_result(ds.sel(output=target.label[0]) if by_output else ds, name, values)
     return ds
 

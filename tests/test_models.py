@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -255,13 +256,42 @@ def test_what_is_no_part_of_a_model_is_refused(tmp_path, suffix, entry):
         attrkit.load_model(path)
 
 
-def test_an_archive_that_writes_outside_of_its_folder_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["../evil", "assets/../../evil", "/evil", "C:/evil"])
+def test_an_archive_that_writes_outside_of_its_folder_is_refused(tmp_path, name):
     path = shutil.copy(OLD / "weighted.keras", tmp_path / "model.keras")
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("../evil", "text")
-    with pytest.raises(RefusedError, match=r"'\.\./evil', a file to be written outside"):
+        archive.writestr(name, "text")
+    with pytest.raises(RefusedError, match=rf"'{re.escape(name)}', a file to be written outside"):
         attrkit.load_model(path)
     assert not (tmp_path.parent / "evil").exists()
+
+
+@pytest.mark.parametrize("name", ["weighted.h5", "weighted.keras", "attention.weights.h5"])
+def test_weights_that_are_read_from_another_file_are_refused(tmp_path, name):
+    path = Path(shutil.copy(OLD / name, tmp_path))
+    weights = path
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            parts = {part: archive.read(part) for part in archive.namelist()}
+        weights = tmp_path / "inner.h5"
+        weights.write_bytes(parts["model.weights.h5"])
+    places = []
+    with h5py.File(weights, "a") as file:
+        file.visititems(lambda place, held: places.append(place) if isinstance(held, h5py.Dataset) else None)
+        place = places[0]
+        with h5py.File(tmp_path / "secret.h5", "w") as other:
+            other["found"] = file[place][()]
+        del file[place]
+        # A link within the file is followed by name, and is no harm.
+        file["soft"] = h5py.SoftLink("/nowhere")
+        file[place] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/found")
+    if path.suffix == ".keras":
+        parts["model.weights.h5"] = weights.read_bytes()
+        with zipfile.ZipFile(path, "w") as archive:
+            for part, content in parts.items():
+                archive.writestr(part, content)
+    with pytest.raises(StoreError, match=rf"{name}: '\S*{place}' is a link to the file '\S*secret.h5'"):
+        attrkit.load_model(path, into=small(layers.LSTM(3)) if "weights" in name else None)
 
 
 def test_files_that_are_no_models(tmp_path):

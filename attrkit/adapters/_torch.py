@@ -41,6 +41,15 @@ class TorchAdapter(Adapter):
         under_autocast = self._torch.amp.is_autocast_available(kind) and self._torch.is_autocast_enabled(kind)
         return half_of([self._torch.get_autocast_dtype(kind)] if under_autocast else []) or super().half
 
+    def _weights_seen(self) -> list[Any]:
+        # torch counts what is written into a tensor, but for those made in inference mode.
+        weights = [weight for weight in self._weights() if not weight.is_inference()]
+        return [(id(weight), weight._version) for weight in weights]
+
+    def _weights(self) -> list[Any]:
+        """Return the tensors that no pass writes into."""
+        return list(self.model.parameters())
+
     def _tensors(self, feed: Feed) -> dict[str, Any]:
         # as_tensor shares memory with arrays that may not be written to.
         return {name: self._torch.tensor(values, device=self._device) for name, values in feed.items()}
@@ -113,7 +122,7 @@ class TorchAdapter(Adapter):
                 gradients = [None]
                 if picked.requires_grad:
                     with self._as_in_pass(feed, {}, False) if plain else nullcontext():
-                        gradients = torch.autograd.grad(picked, list(points.values()), allow_unused=True)
+                        gradients = _gradients(picked, list(points.values()))
             if all(gradient is None for gradient in gradients):
                 raise no_path()
             # None for one of several inputs, which the explained output does not depend on. All products first: memory
@@ -150,7 +159,7 @@ class TorchAdapter(Adapter):
             if not total.requires_grad:
                 raise not_reached()
             with learning._as_in_pass(given, readers, False):
-                slopes = torch.autograd.grad(total, list(learnt.values()), allow_unused=True)
+                slopes = _gradients(total, list(learnt.values()))
         if all(slope is None for slope in slopes):
             raise not_reached()
         return {
@@ -239,3 +248,15 @@ class TorchAdapter(Adapter):
             named = [(name, self._array(value)) for name, value in outputs.items()]
             read = {p: [{k: self._array(v) for k, v in c.items()} for c in calls] for p, calls in found.items()}
         return named, read
+
+
+def _gradients(value: Any, places: Sequence[Any]) -> Sequence[Any]:
+    """Return the gradients of one value, None where no path leads back.
+
+    As ``torch.autograd.grad``, which puts the modes of a pass aside: they would not see what a checkpoint runs again.
+    """
+    from torch.autograd import Variable
+
+    return Variable._execution_engine.run_backward(
+        (value,), (value.new_ones(()),), False, False, tuple(places), allow_unreachable=True, accumulate_grad=False
+    )

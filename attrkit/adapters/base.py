@@ -7,8 +7,8 @@ differentiates a forward pass (``_tensorflow.py``), and a kind of model one that
 import copy
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -473,6 +473,26 @@ class Adapter(ABC):
         """Put back, when the block ends, what the model's own passes have changed of it."""
         return nullcontext()
 
+    @contextmanager
+    def weights_held(self) -> Iterator[None]:
+        """Refuse, when the block ends, a model whose weights were set in it: what came of it is of no one model.
+
+        Raises
+        ------
+        RefusedError
+            If another thread trains the model, or loads weights into it.
+        """
+        before = self._weights_seen()
+        yield
+        after = self._weights_seen()
+        if len(after) != len(before) or not all(
+            a is b or np.array_equal(a, b) for a, b in zip(after, before, strict=True)
+        ):
+            raise RefusedError(
+                "the weights of the model changed while it was explained: another thread trains it, or loads others "
+                "into it; explain a copy, or wait until it is done"
+            )
+
     def check_gradient(self) -> None:  # noqa: B027
         """Refuse, before any work, a model that has no gradient."""
 
@@ -697,6 +717,10 @@ class Adapter(ABC):
 
     def _put(self, array: Any, values: np.ndarray) -> None:
         raise NotImplementedError
+
+    def _weights_seen(self) -> list[Any]:
+        """Return what stays the same object, or equal, until a weight is set; nothing where that cannot be told."""
+        return []
 
     @abstractmethod
     def _state_restored(self) -> AbstractContextManager[None]:

@@ -252,6 +252,10 @@ class KerasOnTensorFlow(KerasModel, TensorFlowAdapter):
 
     backend = "tensorflow"
 
+    def _weights_seen(self) -> list[Any]:
+        # Nothing counts what is written into a variable. Sums of numpy are the same for the same numbers.
+        return [v.numpy().sum(dtype=float) for v in self.model.trainable_variables]
+
     def _interception(self) -> dict[str, Any]:
         tf = self._tf
         graph = tf.compat.v1.get_default_graph()
@@ -266,6 +270,10 @@ class KerasOnJax(KerasModel, JaxAdapter):
     """A Keras 3 model on JAX."""
 
     backend = "jax"
+
+    def _weights_seen(self) -> list[Any]:
+        # A variable that is set holds another array.
+        return [variable.value for variable in self.model.trainable_variables]
 
     def _state(self) -> Any:
         return [variable.value for variable in self.model.variables]
@@ -303,6 +311,10 @@ class KerasOnTorch(KerasModel, TorchAdapter):
     def _interception(self) -> dict[str, Any]:
         # Inside torch.vmap a tensor stands for many, and has no values of its own.
         return {"outside": lambda: self._torch._C._functorch.maybe_current_level() is not None}
+
+    def _weights(self) -> list[Any]:
+        # Averages and states of generators are parameters too.
+        return [self._tensor_of(variable) for variable in self.model.trainable_variables]
 
     def _tensor_of(self, array: Any) -> Any:
         return array.value

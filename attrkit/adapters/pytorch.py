@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from attrkit.adapters._interception import LOCK, intercepted, standing_in
 from attrkit.adapters._parameters import Held
 from attrkit.adapters._shared import settings_of
 from attrkit.adapters._torch import TorchAdapter
+from attrkit.adapters._torch_modes import function_mode, in_training, mode_here
 from attrkit.adapters.base import Adapter
 from attrkit.adapters.terms import LAYER, Feed, Layer, Reader, Rewrite
 from attrkit.errors import AttrkitWarning, RefusedError
@@ -26,25 +27,14 @@ from attrkit.parts import Parts, each, row_count
 
 HANDLES = ("torch.nn.modules.module",)
 
-_SOFTMAX = (
-    "softmax",
-    "sigmoid",
-    "log_softmax",
-    "log_sigmoid",
-    "special_softmax",
-    "special_expit",
-    "special_log_softmax",
-)
-_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
-
 
 class TorchModule(TorchAdapter):
     """A ``torch.nn.Module``.
 
     Notes
     -----
-    The model is explained in evaluation mode. One that came in training mode is put there for the time of a pass,
-    which all threads see: do not train it meanwhile in another.
+    The model is explained in evaluation mode. One that came in training mode is put there for the time of a pass, and
+    for the thread that runs it: to all others it stays in training.
     """
 
     framework = "torch"
@@ -126,8 +116,8 @@ class TorchModule(TorchAdapter):
     @contextmanager
     def _as_in_pass(self, feed: dict[str, Any], readers: Mapping[str, Reader], training: bool) -> Iterator[Any]:
         with ExitStack() as stack:
-            stack.enter_context(_mode_of(self.model, training))
-            mode = stack.enter_context(_function_mode()(training, self.question.logits, self.learns))
+            stack.enter_context(mode_here(self.model, training))
+            mode = stack.enter_context(function_mode()(training, self.question.logits, self.learns))
             stand_ins = with_imposed(self._in_own_dtype(feed), readers, self.question.imposed)
             found = stack.enter_context(intercepted("forward", self.layers, stand_ins))
             yield mode, found
@@ -143,8 +133,10 @@ class TorchModule(TorchAdapter):
 
     def _ways_for(self, x: Parts, key: Any) -> tuple[str, ...]:
         # Compiled, a pass cannot be looked into: not for logits, not from an embedding on, not to tell cuDNN of
-        # gradients, which is fast as it is. What stands in for the calls of classes might be that of another time.
+        # gradients, which is fast as it is. What stands in for the calls of classes might be that of another time. A
+        # model in training mode may be trained meanwhile, and a compiled pass sets what all threads see.
         whole = not self.question.logits and not self.question.is_inside and standing_in() is None
+        whole = whole and not in_training(self.model)
         modules = list(self.model.modules())
         scripted = any(isinstance(module, self._torch.jit.ScriptModule) for module in modules)
         if self._device.type == "cuda":
@@ -154,11 +146,15 @@ class TorchModule(TorchAdapter):
             can = self._device.type == "cpu" and (shutil.which("g++") or shutil.which("clang++")) is not None
         return ("plain", "inductor") if key[0] == "path" and whole and can and not scripted else ("plain",)
 
+    def _kind_of(self, x: Parts) -> Hashable:
+        # It says how a pass can be compiled.
+        return in_training(self.model), super()._kind_of(x)
+
     def _forward_compiled(self, feed: dict[str, Any]) -> dict[str, Any]:
         positional, named = self._arguments(self._in_own_dtype(feed))
         # A wrapper of its own for each pass: what is compiled is kept with the code of the model's forward, and a
         # wrapper that is kept would keep the model.
-        with _mode_of(self.model, False), _constants(self.model):
+        with _constants(self.model):
             return self._named(self._torch.compile(self.model)(*positional, **named), [])
 
     def _learning(self) -> Self:
@@ -214,7 +210,7 @@ class TorchModule(TorchAdapter):
         nested = any(getattr(module, "use_nested_tensor", False) for module in self.model.modules())
         if not nested or self.question.logits or self.question.is_inside:
             return
-        with self._without_gradient(), _mode_of(self.model, False):
+        with self._without_gradient(), mode_here(self.model, False):
             outputs = self._named(self._call(*self._arguments(self._in_own_dtype(self._tensors(feed)))), [])
             fast = self._flat([(name, self._array(value)) for name, value in outputs.items()], rows_of(feed))
         difference = float(np.abs(fast - found).max())
@@ -275,21 +271,6 @@ def _check_has_values(model: Any) -> None:
 
 
 @contextmanager
-def _mode_of(model: Any, training: bool) -> Iterator[None]:
-    """Put a model into training or evaluation mode, module by module, and back."""
-    with LOCK:
-        # A frozen script module has no mode.
-        other = [module for module in model.modules() if getattr(module, "training", training) != training]
-        try:
-            for module in other:
-                module.training = training
-            yield
-        finally:
-            for module in other:
-                module.training = not training
-
-
-@contextmanager
 def _constants(model: Any) -> Iterator[None]:
     """Take a model's parameters for constants, whose gradients a compiled backward pass would compute too."""
     with LOCK:
@@ -302,56 +283,3 @@ def _constants(model: Any) -> Iterator[None]:
         finally:
             for parameter in learnt:
                 parameter.requires_grad_(True)
-
-
-@cache
-def _function_mode() -> Any:
-    """Return the class of the mode that sees every torch function of a pass; torch is imported by now."""
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    class SeenFunctions(TorchFunctionMode):
-        """Sees the functions of this thread only. While it is on, fused attention, which gives no weights, is off."""
-
-        def __init__(self, training: bool, logits: bool, learns: bool) -> None:
-            super().__init__()
-            self.training = training
-            self.logits = logits
-            self.learns = learns
-            self.softmax: list[tuple[Any, Any]] = []
-            # Under autocast, of the user or of the model itself, functions of float32 return less.
-            self.dtypes: set[Any] = set()
-
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            name = getattr(func, "__name__", "")
-            kwargs = kwargs or {}
-            if name in _RECURRENT and torch.is_grad_enabled():
-                if not self.learns:
-                    # Its backward pass would compute gradients of its weights too, and throw them away.
-                    args = tuple(_as_constants(arg) if isinstance(arg, list) else arg for arg in args)
-                args = args if self.training else _recurrent_with_gradient(args)
-            result = func(*args, **kwargs)
-            if isinstance(result, torch.Tensor):
-                self.dtypes.add(result.dtype)
-            if self.logits and name in _SOFTMAX:
-                self.softmax.append((result, args[0] if args else kwargs["input"]))
-            return result
-
-    return SeenFunctions
-
-
-def _as_constants(weights: list[Any]) -> list[Any]:
-    import torch
-
-    # What is no parameter may have been computed from the input.
-    return [weight.detach() if isinstance(weight, torch.nn.Parameter) else weight for weight in weights]
-
-
-def _recurrent_with_gradient(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Ask a fused recurrent function for what its backward pass needs, without the dropout of training.
-
-    cuDNN keeps that only when told it is training. The arguments end in ..., dropout, training, bidirectional, and
-    batch_first unless the sequence is packed (then the second argument is the tensor of batch sizes, not the state).
-    """
-    at = len(args) - (3 if isinstance(args[3], list | tuple) else 4)
-    return (*args[:at], 0.0, True, *args[at + 2 :])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attrkit.errors import MissingDependencyError, RefusedError, StoreError
+from attrkit.file_checks import check_holds_all
 from attrkit.models import _keras2
 
 _SELF_ATTENTION = (
@@ -47,6 +48,10 @@ _COMPUTING = re.compile(
     r"pow|range|rank|reduce_\w+|repeat|reshape|reverse|roll|round|shape|sigmoid|sign|size|slice|sort|split|sqrt|square|"
     r"squeeze|stack|stop_gradient|strided_slice|subtract|tanh|tensordot|tile|transpose|unstack|where|zeros|zeros_like)"
 )
+
+
+# In the archive that a .keras file is.
+_WEIGHTS = "model.weights.h5"
 
 
 class _File(NamedTuple):
@@ -205,6 +210,7 @@ def _read(source: Path) -> _File:
     try:
         if not zipfile.is_zipfile(source):
             with _opened(source) as weights:
+                check_holds_all(weights, source)
                 version = weights.attrs.get("keras_version", "unknown")
                 return _File(source, _text(weights.attrs.get("model_config")), str(_text(version)))
         with zipfile.ZipFile(source) as archive:
@@ -214,6 +220,9 @@ def _read(source: Path) -> _File:
                 raise RefusedError(f"{source} holds {outside[0]!r}, a file to be written outside of the model's folder")
             if "config.json" not in names:
                 raise StoreError(f"{source} is not a Keras model file: it is a zip archive without config.json")
+            if _WEIGHTS in names:
+                with archive.open(_WEIGHTS) as inner, _opened(inner) as weights:
+                    check_holds_all(weights, source)
             metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
             version = str(metadata.get("keras_version", "unknown"))
             return _File(source, archive.read("config.json").decode(), version)
@@ -263,9 +272,9 @@ def _weights(file: _File) -> Iterator[Any]:
                 f"the file holds {assets[0]}, a table of a layer such as TextVectorization, which only the Keras that "
                 "wrote it can read"
             )
-        if "model.weights.h5" not in archive.namelist():
-            raise StoreError("the file holds no model.weights.h5")
-        with _opened(BytesIO(archive.read("model.weights.h5"))) as weights:
+        if _WEIGHTS not in archive.namelist():
+            raise StoreError(f"the file holds no {_WEIGHTS}")
+        with _opened(BytesIO(archive.read(_WEIGHTS))) as weights:
             yield weights
 
 

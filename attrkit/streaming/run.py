@@ -127,7 +127,8 @@ def stream(
     else:
         file = file_of(model, adapter, folder, source.peek, few, prediction)
         done = spread(client, file, job, _with_room(chunks, job))
-    markers = _watched(done, folder, name, source.count, show=show_progress)
+    with adapter.weights_held():
+        markers = _watched(done, folder, name, source.count, show=show_progress)
     if source.count is None:
         check_lengths(asked, source.peek, markers[-1]["stop"])
     finish(folder, target, markers, record)

@@ -1,5 +1,8 @@
 """Several inputs, token ids, every output, functions of the output, scores before a softmax, padding the user knows."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -280,8 +283,36 @@ def test_of_several_outputs_the_ones_without_a_softmax_stay(x):
 def test_a_saturated_softmax_is_flagged(x):
     model = keras.Sequential([layers.Input((12, 3)), layers.Flatten(), layers.Dense(3, activation="softmax")])
     model.layers[-1].set_weights([30 * w for w in model.layers[-1].get_weights()])
-    with pytest.warns(SaturationWarning, match=r"for \d+ of 10 samples it is saturated.*logits=True"):
+    with pytest.warns(SaturationWarning, match=r"softmax, and for \d+ of 10 samples it is saturated.*logits=True"):
         explain(model, x, "gradient", target="predicted")
+
+
+def test_a_saturated_sigmoid_is_flagged_and_a_share_by_chance_is_not(x):
+    given = layers.Input((12, 3))
+    flat = layers.Flatten()(given)
+    level, event = layers.Dense(1, name="level")(flat), layers.Dense(1, activation="sigmoid", name="event")(flat)
+    model = keras.Model(given, [level, event])
+    for name in ("level", "event"):
+        kernel, _ = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([0 * kernel, np.float32([0.995 if name == "level" else 6.0])])
+    with pytest.warns(SaturationWarning, match=r"is a sigmoid, and for 10 of 10 samples it is saturated.*logits=True"):
+        explain(model, x, "gradient", target=("event", 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SaturationWarning)
+        explain(model, x, "gradient", target=("level", 0))
+        explain(model, x, "gradient", target=("event", 0), logits=True)
+
+
+def test_weights_that_change_meanwhile_are_refused(x):
+    model = keras.Sequential([layers.Input((12, 3)), layers.Flatten(), layers.Dense(1)])
+
+    def trained(adapter, x, target):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(model.layers[-1].bias.assign, [1.0]).result()
+        return x
+
+    with pytest.raises(RefusedError, match=r"weights of the model changed while it was explained.*copy"):
+        explain(model, x, trained)
 
 
 @pytest.mark.parametrize("method", ["gradient", "integrated_gradients", "smoothgrad", "occlusion"])

@@ -1,5 +1,7 @@
 """Models of every make: masks, several outputs, logits, new weights; and those that have no answer of their own."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -113,6 +115,18 @@ class Forecaster(keras.Model):
 
     def call(self, inputs, training=None):
         return self.head(self.recurrent(self.drop(self.encoder(inputs), training=training), training=training))
+
+
+def test_weights_that_change_meanwhile_are_refused(x):
+    model = keras.Sequential([layers.Input((8, 3)), layers.Flatten(), layers.Dense(1)])
+
+    def trained(adapter, x, target):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(model.layers[-1].bias.assign, [1.0]).result()
+        return x
+
+    with pytest.raises(RefusedError, match=r"weights of the model changed while it was explained.*copy"):
+        explain(model, x, trained)
 
 
 def test_subclassed_and_nested_models(x):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 
 import attrkit
 
@@ -100,6 +101,20 @@ def test_what_fused_functions_are_asked_for(padded, kind, packed):
         gradient(model, padded[0])
     # A prediction as the model is; a gradient as in training, but without dropout.
     assert set(calls.seen) == {(False, 0.5, False, True, flags), (True, 0.0, True, True, flags)}
+
+
+def test_what_a_checkpoint_runs_again_is_asked_for_the_same(x):
+    class Saving(Recurrent):
+        def forward(self, x):
+            return checkpoint(super().forward, x, use_reentrant=False)
+
+    model = Saving("lstm", num_layers=2, dropout=0.5).train()
+    with Calls() as calls:
+        ds = gradient(model, x, batch_size=len(x))
+    # Once on the way forward, and once more on the way back.
+    assert [call[:4] for call in calls.seen if call[0]] == 2 * [(True, 0.0, True, False)]
+    np.testing.assert_allclose(ds["attribution"], reference(model, x)[0], atol=1e-6)
+    assert model.training
 
 
 def test_dropout_in_training_is_left_alone(x):

@@ -185,6 +185,52 @@ def test_two_threads_explain_one_model(x):
     assert not any("forward" in vars(module) for module in model.modules())
 
 
+class Interrupted(nn.Module):
+    """A layer that runs a task in another thread, once, in the middle of a pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.tasks = []
+
+    def forward(self, x):
+        if self.tasks:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(self.tasks.pop()).result()
+        return x
+
+
+@pytest.mark.parametrize("method", ["gradient", "occlusion"])
+def test_a_thread_that_trains_the_model_stays_in_training(x, method):
+    between, drop = Interrupted(), nn.Dropout(0.5)
+    model = nn.Sequential(between, drop, nn.Flatten(), nn.Linear(36, 1)).train()
+    expected = found(explain(model, x, method))
+    seen = []
+
+    def train():
+        seen.append((model.training, drop.training, float((drop(torch.ones(1000)) == 0).float().mean())))
+        # What is done with the mode meanwhile stays.
+        drop.eval()
+
+    between.tasks.append(train)
+    np.testing.assert_array_equal(found(explain(model, x, method)), expected)
+    ((whole, part, dropped),) = seen
+    assert (whole, part) == (True, True)
+    assert 0.4 < dropped < 0.6
+    assert (model.training, drop.training) == (True, False)
+    assert "training" not in vars(nn.Module)
+
+
+def test_weights_that_change_meanwhile_are_refused(x):
+    between = Interrupted()
+    model = nn.Sequential(between, nn.Flatten(), nn.Linear(36, 1))
+    step = torch.optim.SGD(model.parameters(), lr=0.1).step
+    model(torch.tensor(x)).sum().backward()
+    between.tasks.append(step)
+    with pytest.raises(attrkit.errors.RefusedError, match=r"weights of the model changed while it was explained.*copy"):
+        explain(model, x)
+    explain(model, x)
+
+
 class Pooling(nn.Module):
     def __init__(self):
         super().__init__()
@@ -224,10 +270,14 @@ def test_scripted_models(x):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(36, 1))
     own = model[2].weight.detach().numpy().reshape(12, 3)
     scripted = torch.jit.script(model)
-    frozen = torch.jit.freeze(torch.jit.script(model.eval()))
-    for one in (scripted, frozen):
-        np.testing.assert_allclose(found(explain(one, x)), np.broadcast_to(own, x.shape), rtol=1e-5)
+    with pytest.raises(
+        attrkit.errors.RefusedError, match=r"Script\w+ of the model is in training mode.*model.eval\(\)"
+    ):
+        explain(scripted, x)
     assert scripted.training
+    frozen = torch.jit.freeze(torch.jit.script(model.eval()))
+    for one in (scripted.eval(), frozen):
+        np.testing.assert_allclose(found(explain(one, x)), np.broadcast_to(own, x.shape), rtol=1e-5)
 
 
 def test_models_of_models(x):
