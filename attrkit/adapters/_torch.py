@@ -119,7 +119,7 @@ class TorchAdapter(Adapter):
                 outputs = self._run(feed, {}, False)[0] if plain else self._forward_compiled(feed)
                 flat = self._laid_flat(outputs)
                 picked = self._picked(flat, rows.target).sum()
-                gradients = [None]
+                gradients: Sequence[Any] = [None]
                 if picked.requires_grad:
                     with self._as_in_pass(feed, {}, False) if plain else nullcontext():
                         gradients = _gradients(picked, list(points.values()))
