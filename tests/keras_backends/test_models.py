@@ -1,5 +1,7 @@
 """Models of every make: masks, several outputs, logits, new weights; and those that have no answer of their own."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -8,6 +10,7 @@ import pytest
 from keras import layers, ops
 
 import attrkit
+from attrkit.adapters.terms import Question
 from attrkit.errors import InputError, RefusedError
 from tests.keras_backends.common import answer, explain, randomise, unchanged
 
@@ -115,6 +118,22 @@ class Forecaster(keras.Model):
 
     def call(self, inputs, training=None):
         return self.head(self.recurrent(self.drop(self.encoder(inputs), training=training), training=training))
+
+
+def test_what_is_compiled_keeps_no_inputs(x):
+    given, other = layers.Input((8, 3), name="x"), layers.Input((4,), name="other")
+    model = keras.Model([given, other], layers.Dense(1)(layers.Concatenate()([layers.Flatten()(given), other])))
+
+    def ask():
+        static = np.ones((5, 4), "float32")
+        adapter = attrkit.adapt(model).configured(question=Question({"x": "x"}, {"other": static}))
+        adapter.predict(x)
+        adapter.path_gradient(x, np.zeros(5, int))
+        return [weakref.ref(static), weakref.ref(adapter)]
+
+    kept = ask()
+    gc.collect()
+    assert [reference() for reference in kept] == [None, None]
 
 
 def test_weights_that_change_meanwhile_are_refused(x):
