@@ -43,6 +43,8 @@ def test_part_of_a_name_means_every_layer_with_it(model, x):
     assert list(attrkit.layer_outputs(model, x).children) == ["lstm", "lstm_1", "norm", "drop", "flat", "head"]
     with pytest.raises(InputError, match=r"no layer is named 'gru'.*there are lstm, lstm_1"):
         attrkit.layer_outputs(model, x, "gru")
+    with pytest.raises(InputError, match=r"no layer is named: \[\] came; there are lstm, lstm_1"):
+        attrkit.layer_outputs(model, x, [])
 
 
 def test_labels_of_the_input_stay_on_the_timesteps(model, x):
