@@ -279,7 +279,7 @@ WRONG = {
     "seed": (2**70, "seed must be a whole number up to"),
     "embedding": (3, "embedding=3 is no layer"),
     "embedding_reduction": ({"a": 1}, "embedding_reduction={'a': 1} is not known; accepted are auto, sum"),
-    "explain": (3, "explain=3 came; accepted is the name of an input"),
+    "explain": (3, "explain=3 came; accepted are a name, or a list of names"),
     "method": (np.zeros(2), r"method array\(\[0., 0.\]\) is a ndarray; accepted are attention"),
     "window": (True, "window must be a whole number"),
     "per_channel": ("no", "per_channel='no' is not known"),

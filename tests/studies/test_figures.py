@@ -154,7 +154,7 @@ def test_what_is_not_there_is_said(tree):
         plot.permutation(small)
     with pytest.raises(InputError, match="accepted are some of 'attention', 'gradient', 'lrp', 'uniform'"):
         plot.agreement(tree, extractors=["mine"])
-    with pytest.raises(InputError, match="accepted are deletion, insertion"):
+    with pytest.raises(InputError, match="accepted are some of 'deletion', 'insertion'"):
         plot.removal(tree, curves="fall")
     with pytest.raises(InputError, match="accepted are a study"):
         plot.ranking([1])
