@@ -67,7 +67,7 @@ def test_rules_that_do_not_exist_are_refused():
     with pytest.raises(InputError, match="quadrature='fejer' is not known; accepted are 'gauss_legendre', 'midpoint'"):
         fixed_rule("fejer", 7)
     for quadrature in ([], np.zeros(2), None, object):
-        with pytest.raises(InputError, match="quadrature=.* is not known; accepted are"):
+        with pytest.raises(InputError, match=r"quadrature=.* is not known; accepted are"):
             fixed_rule(quadrature, 7)
     with pytest.raises(InputError, match="n_steps must be a whole number, 2 or more, got 1"):
         fixed_rule("trapezoid", 1)
